@@ -1,0 +1,191 @@
+//! The only wasmtime host: turns a module's bytes into a [`Prepared`] task, and runs its functions.
+//!
+//! A module is judged once, at load: its kind (`detect.rs`), what it imports (`imports.rs`), which
+//! of its exports can be called and with which types (`component.rs`, `core_module.rs`). What all
+//! kinds share stands once: the engine's knobs (`engine.rs`), the store's data (`host.rs`), memory
+//! accounting (`limiter.rs`), the epoch callback (`epoch.rs`), and how an end of any sort becomes
+//! an error (`outcome.rs`). This layer knows no server, no files and no worker threads; of the pool
+//! it sees the handle of one run, which it asks whether to go on, to yield or to stop.
+
+use crate::error::{Error, Kind as ErrorKind};
+use crate::task::Kind;
+use crate::values::{Param, Shape};
+use std::collections::BTreeMap;
+
+/// What a manifest adds to what the module says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notes {
+    /// One paragraph on the task.
+    pub description: Option<String>,
+    /// By function name.
+    pub functions: BTreeMap<String, FunctionNotes>,
+}
+
+/// See [`Notes`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionNotes {
+    /// What the function does; takes precedence over the module's own doc comment.
+    pub description: Option<String>,
+    /// Names for the parameters of a core module's export, by position; unnamed ones are `0`, `1`, …
+    pub params: Vec<String>,
+}
+
+/// How a result is written when the caller does not ask for JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing is returned.
+    Empty,
+    /// A `string`: `text/plain`.
+    Text,
+    /// A `list<u8>`: `application/octet-stream`.
+    Binary,
+    /// Anything else: `application/json`.
+    Json,
+}
+
+/// One callable function of a task.
+pub struct Function {
+    /// Its name as in URLs: the WIT name, or the export's name of a core module.
+    pub name: String,
+    /// The interface that exports it (`demo:app/api@1.0.0`); `None` at the root.
+    pub interface: Option<String>,
+    /// Its doc comment.
+    pub description: Option<String>,
+    /// Its parameters, in order.
+    pub params: Vec<Param>,
+    /// The result's type; for a top-level `result` that of its ok value.
+    pub result: Option<Shape>,
+    /// `Some` if the function returns a top-level `result`; the inner option is the error's type.
+    pub error: Option<Option<Shape>>,
+    /// Whether the raw request body goes to the guest (a lone `list<u8>` parameter, or a task that
+    /// imports `unblock:task/body`); other parameters then come from path and query.
+    pub raw_body: bool,
+    /// Whether the guest may write the raw response itself.
+    pub raw_answer: bool,
+    /// How its result is written.
+    pub answer: Answer,
+    call: Call,
+}
+
+/// How a function is reached inside its module.
+enum Call {
+    Component(component::Export),
+    Core(core_module::Export),
+}
+
+/// An export that cannot be called, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hidden {
+    /// The export's name.
+    pub name: String,
+    /// What stands in the way.
+    pub reason: String,
+}
+
+/// A loaded module, ready to be run any number of times.
+pub struct Prepared {
+    /// What it is.
+    pub kind: Kind,
+    /// The first 16 hexadecimal digits of the SHA-256 of the file's bytes.
+    pub digest: String,
+    /// The file's size in bytes.
+    pub size_bytes: u64,
+    /// What the task does.
+    pub description: Option<String>,
+    /// What can be called.
+    pub functions: Vec<Function>,
+    /// What is exported but cannot be called.
+    pub hidden: Vec<Hidden>,
+    /// The names of what it imports.
+    pub imports: Vec<String>,
+    /// Bytes of linear memory each run starts with.
+    pub memory_min: u64,
+    module: Module,
+}
+
+/// The compiled and linked half of a [`Prepared`].
+enum Module {
+    Component(component::Linked),
+    Core(core_module::Linked),
+}
+
+impl Function {
+    /// The name that no other function of the task has: `interface#function`, or the plain name.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match &self.interface {
+            Some(interface) => format!("{interface}#{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// The function's type in WIT syntax: `func(seconds: f64) -> result<string, string>`.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let params: Vec<String> =
+            self.params.iter().map(|param| format!("{}: {}", param.name, param.shape)).collect();
+        let mut text = format!("func({})", params.join(", "));
+        match (&self.result, &self.error) {
+            (None, None) => {}
+            (Some(ok), None) => text.push_str(&format!(" -> {ok}")),
+            (None, Some(None)) => text.push_str(" -> result"),
+            (Some(ok), Some(None)) => text.push_str(&format!(" -> result<{ok}>")),
+            (None, Some(Some(err))) => text.push_str(&format!(" -> result<_, {err}>")),
+            (Some(ok), Some(Some(err))) => text.push_str(&format!(" -> result<{ok}, {err}>")),
+        }
+        text
+    }
+}
+
+impl Prepared {
+    /// The index in [`Prepared::functions`] of the function a caller means.
+    ///
+    /// Without a name, the only function. A name is the plain name or, where two interfaces have
+    /// functions of one name, the full one.
+    ///
+    /// # Errors
+    /// `unknown-function` with the nearest names, `ambiguous-function` with all of them.
+    pub fn find(&self, name: Option<&str>) -> Result<usize, Error> {
+        let Some(name) = name else {
+            return match self.functions.len() {
+                1 => Ok(0),
+                _ => Err(self.ambiguous("the task has several functions", |_| true)),
+            };
+        };
+        let mut found = self.functions.iter().enumerate().filter(|(_, f)| f.name == name);
+        match (found.next(), found.next()) {
+            (Some((index, _)), None) => return Ok(index),
+            (Some(_), Some(_)) => {
+                return Err(self.ambiguous("several interfaces have a function of this name", |f| f.name == name));
+            }
+            (None, _) => {}
+        }
+        if let Some(index) = self.functions.iter().position(|f| f.interface.is_some() && f.full_name() == name) {
+            return Ok(index);
+        }
+        if let Some(hidden) = self.hidden.iter().find(|hidden| hidden.name == name) {
+            return Err(Error::new(
+                ErrorKind::UnknownFunction,
+                format!("{name:?} is exported but cannot be called: {}", hidden.reason),
+            ));
+        }
+        let known = self.functions.iter().map(|f| f.name.clone());
+        let mut error = Error::new(ErrorKind::UnknownFunction, String::new()).nearest(name, known.clone());
+        let known: Vec<String> = known.collect();
+        error.detail = format!("found {name:?}, expected one of: {}", known.join(", "));
+        Err(error)
+    }
+
+    fn ambiguous(&self, why: &str, which: impl Fn(&Function) -> bool) -> Error {
+        let names: Vec<String> = self
+            .functions
+            .iter()
+            .filter(|f| which(f))
+            .map(|f| {
+                let twice = self.functions.iter().filter(|g| g.name == f.name).count() > 1;
+                if twice { f.full_name() } else { f.name.clone() }
+            })
+            .collect();
+        Error::new(ErrorKind::AmbiguousFunction, format!("{why}; name one of: {}", names.join(", ")))
+    }
+}
