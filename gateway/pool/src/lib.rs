@@ -1,1 +1,293 @@
-//! Placeholder.
+//! A preemptive scheduler of futures on a few plain threads.
+//!
+//! Knows nothing of WebAssembly, HTTP or tokio. A *run* is a future that is polled on one of N
+//! worker threads, one *slice* at a time, and that asks [`Run::verdict`] from inside whenever it
+//! is made to: "should I yield, stop or go on?". With that one question long runs are preempted
+//! by short ones, budgets are enforced and runs are stopped within milliseconds.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `admission.rs` | who may come in: permits, waiting rooms, the retry hint |
+//! | `levels.rs` | which run is next: levels, quanta, ageing; pure |
+//! | `run.rs` | one run: states, budgets, verdict, ticket |
+//! | `shared.rs` | the state behind the mutex, and its steps |
+//! | `worker.rs`, `ticker.rs` | the threads |
+//! | `sync.rs`, `clock.rs` | the primitives under all of it |
+//!
+//! The idle protocol and the stop transitions are model-checked:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p unblock-pool --lib --release loom
+//! cargo +nightly miri test -p unblock-pool --lib
+//! ```
+#![forbid(unsafe_code)]
+#![allow(
+    unexpected_cfgs,
+    reason = "`loom` is set by hand when the model checker runs"
+)]
+
+mod admission;
+mod clock;
+mod levels;
+mod run;
+mod shared;
+mod sync;
+mod ticker;
+mod worker;
+
+pub use admission::{Enter, Permit, Refused, Share, ShareLimits};
+pub use run::{Budget, Ended, Outcome, Report, Run, Stop, Ticket, Verdict};
+
+use admission::Admission;
+use clock::{Clock, nanos};
+use levels::{LEVELS_MAX, Levels, Policy};
+use shared::Shared;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Wraps a worker thread's whole life.
+pub type OnThread = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
+
+/// How a pool is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Worker threads.
+    pub workers: NonZeroUsize,
+    /// How often running slices are made to ask for their verdict.
+    pub tick: Duration,
+    /// CPU time of a slice on level 0; doubles with each level.
+    pub quantum: Duration,
+    /// Levels of the queue, 1 to 16.
+    pub levels: usize,
+    /// A level that waits gets one part in this many of the workers' time; at least 2.
+    pub guaranteed_share: u32,
+    /// Niceness of the worker threads (Linux: 0 normal, 19 last). Failing to set it is no error.
+    pub nice: i32,
+    /// How long one idle worker spins before it sleeps; the others sleep at once.
+    pub spin: Duration,
+    /// Permits out at once, over all shares.
+    pub max_runs: usize,
+    /// Prefix of the threads' names.
+    pub thread_name: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            tick: Duration::from_millis(1),
+            quantum: Duration::from_millis(1),
+            levels: 4,
+            guaranteed_share: 8,
+            nice: 5,
+            spin: Duration::from_micros(20),
+            max_runs: 10_000,
+            thread_name: "pool".to_owned(),
+        }
+    }
+}
+
+/// What the pool does and has done; plain numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Slices being polled now.
+    pub running: usize,
+    /// Runs waiting per level, the best level first.
+    pub queued: Vec<usize>,
+    /// Stopped runs waiting to be dropped.
+    pub urgent: usize,
+    /// Runs waiting for something outside.
+    pub parked: usize,
+    /// Workers without work.
+    pub idle_workers: usize,
+    /// Permits out.
+    pub permits: usize,
+    /// Waiters for a permit.
+    pub admission_waiting: usize,
+    /// Permits given.
+    pub admitted: u64,
+    /// Callers turned away: room full, or draining.
+    pub refused: u64,
+    /// Runs submitted.
+    pub submitted: u64,
+    /// Runs that gave an output.
+    pub completed: u64,
+    /// Runs that panicked.
+    pub panicked: u64,
+    /// Runs stopped, by reason, in the order of [`Stop::ALL`].
+    pub stopped: [u64; 5],
+    /// Slices handed to workers.
+    pub slices: u64,
+    /// Slices that gave way to something better.
+    pub preemptions: u64,
+    /// Falls to a lower level.
+    pub demotions: u64,
+    /// Slices granted by ageing.
+    pub aged_slices: u64,
+    /// Calls of the interrupt function.
+    pub interrupts: u64,
+    /// Sleeping workers woken.
+    pub worker_wakes: u64,
+    /// Times the ticker was woken from its sleep.
+    pub ticker_wakes: u64,
+    /// Deadlines the ticker watches, void ones included.
+    pub deadlines: usize,
+}
+
+/// N worker threads and a ticker. Dropped, it stops all runs ([`Stop::Shutdown`]) and joins its
+/// threads: that waits for every running slice to ask for its verdict or end.
+pub struct Pool {
+    shared: Arc<Shared>,
+    admission: Arc<Admission>,
+    workers: Vec<JoinHandle<()>>,
+    ticker: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// Starts the threads. `interrupt` makes every running slice ask [`Run::verdict`] soon; it
+    /// is called from any thread, must be quick and must not call back into the pool.
+    /// `on_thread` wraps each worker's whole life: it gets the life as a function and calls it
+    /// once.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub fn new(
+        config: Config,
+        interrupt: Arc<dyn Fn() + Send + Sync>,
+        on_thread: OnThread,
+    ) -> io::Result<Self> {
+        let clock = Clock::new();
+        let admission = Admission::new(clock, config.max_runs);
+        let policy = Policy {
+            quantum_ns: nanos(config.quantum),
+            levels: config.levels.clamp(1, LEVELS_MAX),
+            guaranteed_share: config.guaranteed_share,
+        };
+        let shared = Arc::new(Shared::new(
+            clock,
+            Levels::new(policy),
+            config.workers.get(),
+            nanos(config.tick).max(1),
+            nanos(config.spin),
+            config.nice,
+            interrupt,
+        ));
+        // From here on a failure drops the pool, which joins what was started.
+        let mut pool = Self {
+            shared: Arc::clone(&shared),
+            admission,
+            workers: Vec::with_capacity(config.workers.get()),
+            ticker: None,
+        };
+        let name = &config.thread_name;
+        let ticking = Arc::clone(&shared);
+        pool.ticker = Some(
+            thread::Builder::new()
+                .name(format!("{name}-ticker"))
+                .spawn(move || ticker::run(&ticking))?,
+        );
+        for index in 0..config.workers.get() {
+            let shared = Arc::clone(&shared);
+            let on_thread = Arc::clone(&on_thread);
+            let worker = thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .spawn(move || live(&shared, index, &on_thread))?;
+            pool.workers.push(worker);
+        }
+        Ok(pool)
+    }
+
+    /// Opens a share: its own waiting room and ceiling.
+    pub fn share(&self, limits: ShareLimits) -> Share {
+        self.admission.share(limits)
+    }
+
+    /// Queues a run. `start` is called on a worker, in the first slice; if the run is stopped
+    /// before, it is dropped uncalled.
+    pub fn submit<T, F, Fut>(&self, permit: Permit, budget: Budget, start: F) -> Ticket<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Run) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+    {
+        run::submit(&self.shared, permit, budget, start)
+    }
+
+    /// Admits nobody any more: waiters and newcomers get [`Refused::Draining`]. Permits already
+    /// out may still be used.
+    pub fn close(&self) {
+        self.admission.close();
+    }
+
+    /// Resolves when no permit is out, so no run is in flight and none can be submitted unless
+    /// somebody enters.
+    pub fn idle(&self) -> impl Future<Output = ()> + Send + 'static {
+        let admission = Arc::clone(&self.admission);
+        poll_fn(move |cx| admission.poll_idle(cx))
+    }
+
+    /// Stops all runs there are; later ones are not affected.
+    pub fn stop_all(&self, reason: Stop) {
+        self.shared.stop_all(reason);
+    }
+
+    /// The numbers of this moment.
+    pub fn stats(&self) -> Stats {
+        let mut stats = self.shared.stats();
+        let admission = self.admission.stats();
+        stats.permits = admission.permits;
+        stats.admission_waiting = admission.waiting;
+        stats.admitted = admission.admitted;
+        stats.refused = admission.refused;
+        stats
+    }
+}
+
+/// One worker thread, wrapped as the owner wants it.
+fn live(shared: &Arc<Shared>, index: usize, on_thread: &OnThread) {
+    let lived = AtomicBool::new(false);
+    let mut life = || {
+        if !lived.swap(true, Ordering::Relaxed) {
+            worker::run(shared, index);
+        }
+    };
+    let wrapped = catch_unwind(AssertUnwindSafe(|| on_thread(&mut life)));
+    // A wrapper that fails before it lets the worker live doesn't make the pool smaller.
+    if wrapped.is_err() || !lived.load(Ordering::Relaxed) {
+        life();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+        self.shared.stop_all(Stop::Shutdown);
+        self.shared.begin_exit();
+        let me = thread::current().id();
+        for worker in self.workers.drain(..) {
+            // A run that owns its pool drops it on a worker, which cannot wait for itself.
+            if worker.thread().id() != me {
+                let _ = worker.join();
+            }
+        }
+        self.shared.end_ticker();
+        if let Some(ticker) = self.ticker.take() {
+            let _ = ticker.join();
+        }
+    }
+}

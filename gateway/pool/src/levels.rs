@@ -1,0 +1,561 @@
+//! Which run is next: a multi-level feedback queue with demotion, carried quanta and ageing.
+//!
+//! Owns the order of runs and nothing else. Must not know threads, clocks, atomics, futures or
+//! wakers: time comes in as nanoseconds, so that every rule below is tested with a fake clock.
+//!
+//! Runs live in a slab and are linked by index, so that taking one out of the middle of a level
+//! (a stopped run goes to the front of everything) costs the same with 10 and 10,000 waiting.
+//! Lane 0 is the urgent lane: runs that only have to be dropped. Lane `l + 1` is level `l`.
+
+/// Levels beyond this are cut: the lanes are summarised in 32 bits, and a quantum that doubles
+/// 16 times is longer than any call.
+pub(crate) const LEVELS_MAX: usize = 16;
+
+/// Credit an aged level may save up, in multiples of what one grant costs: more would let it
+/// take the workers for a long stretch after a busy spell.
+const CREDIT_GRANTS_MAX: u64 = 2;
+
+const NIL: u32 = u32::MAX;
+const URGENT: usize = 0;
+
+/// How the queue orders runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy {
+    /// Quantum of level 0; doubles with each level.
+    pub(crate) quantum_ns: u64,
+    /// Number of levels, 1 to [`LEVELS_MAX`].
+    pub(crate) levels: usize,
+    /// Each level that waits gets one part in this many of the workers' time.
+    pub(crate) guaranteed_share: u32,
+}
+
+/// Names one run in the slab; stale keys are recognised by their generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// Both halves in one number, to be kept in an atomic.
+    pub(crate) fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The inverse of [`Key::to_bits`].
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self {
+            index: (bits & u64::from(u32::MAX)) as u32,
+            generation: (bits >> 32) as u32,
+        }
+    }
+}
+
+/// Where a run is. `Parked` → `Queued` by [`Levels::enqueue`]; `Queued` → `Running` by
+/// [`Levels::take`]; `Running` → `Parked` by [`Levels::end_slice`]; any → gone by
+/// [`Levels::remove`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Parked,
+    Queued { lane: usize },
+    Running,
+}
+
+/// Why a run enters the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// It is new.
+    Arrival,
+    /// What it waited for is there.
+    Wake,
+    /// It gave its worker back of its own will, or because it was told to.
+    Yield,
+    /// It is only to be dropped.
+    Stopped,
+}
+
+/// A slice handed to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) key: Key,
+    pub(crate) level: usize,
+    /// What is left of the run's quantum.
+    pub(crate) quantum_ns: u64,
+    /// Granted by ageing: arrivals don't preempt it.
+    pub(crate) aged: bool,
+}
+
+#[derive(Debug)]
+struct Node<P> {
+    generation: u32,
+    payload: Option<P>,
+    place: Place,
+    level: usize,
+    /// Part of the level's quantum that is used; survives waits.
+    used_ns: u64,
+    /// When it was parked.
+    since_ns: u64,
+    /// Goes to the front of its level when it yields: it was preempted.
+    keeps_place: bool,
+    aged: bool,
+    urgent: bool,
+    prev: u32,
+    next: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    head: u32,
+    tail: u32,
+    len: usize,
+}
+
+const EMPTY: Lane = Lane {
+    head: NIL,
+    tail: NIL,
+    len: 0,
+};
+
+/// The queue. `P` is what the pool keeps per run.
+#[derive(Debug)]
+pub(crate) struct Levels<P> {
+    policy: Policy,
+    nodes: Vec<Node<P>>,
+    free: Vec<u32>,
+    lanes: Vec<Lane>,
+    /// Slices running per level, without those granted by ageing.
+    running: Vec<usize>,
+    /// All slices running, also aged and urgent ones.
+    running_total: usize,
+    urgent_running: usize,
+    live: usize,
+    /// Worker time that went to others while a level waited, less what it cost others.
+    credit_ns: Vec<u64>,
+    demotions: u64,
+    aged_slices: u64,
+}
+
+impl<P> Levels<P> {
+    pub(crate) fn new(policy: Policy) -> Self {
+        let levels = policy.levels.clamp(1, LEVELS_MAX);
+        let policy = Policy {
+            quantum_ns: policy.quantum_ns.max(1),
+            levels,
+            guaranteed_share: policy.guaranteed_share.max(2),
+        };
+        Self {
+            policy,
+            nodes: Vec::new(),
+            free: Vec::new(),
+            lanes: vec![EMPTY; levels + 1],
+            running: vec![0; levels],
+            running_total: 0,
+            urgent_running: 0,
+            live: 0,
+            credit_ns: vec![0; levels],
+            demotions: 0,
+            aged_slices: 0,
+        }
+    }
+
+    /// The quantum of a level.
+    pub(crate) fn quantum_ns(&self, level: usize) -> u64 {
+        self.policy
+            .quantum_ns
+            .saturating_mul(1 << level.min(LEVELS_MAX))
+    }
+
+    /// What one aged slice of the base quantum costs in credit.
+    fn grant_cost_ns(&self, used_ns: u64) -> u64 {
+        used_ns.saturating_mul(u64::from(self.policy.guaranteed_share) - 1)
+    }
+
+    fn node(&self, key: Key) -> Option<&Node<P>> {
+        self.nodes
+            .get(key.index as usize)
+            .filter(|n| n.generation == key.generation && n.payload.is_some())
+    }
+
+    fn node_mut(&mut self, key: Key) -> Option<&mut Node<P>> {
+        self.nodes
+            .get_mut(key.index as usize)
+            .filter(|n| n.generation == key.generation && n.payload.is_some())
+    }
+
+    /// Takes a new run in, at level 0 and not yet queued.
+    pub(crate) fn insert(&mut self, payload: P) -> Key {
+        self.live += 1;
+        if let Some(index) = self.free.pop()
+            && let Some(node) = self.nodes.get_mut(index as usize)
+        {
+            let generation = node.generation.wrapping_add(1);
+            *node = Node::new(generation, payload);
+            return Key { index, generation };
+        }
+        let index = u32::try_from(self.nodes.len()).unwrap_or(NIL);
+        self.nodes.push(Node::new(0, payload));
+        Key {
+            index,
+            generation: 0,
+        }
+    }
+
+    /// Puts a parked run into its level (or the urgent lane). `false`: it isn't parked.
+    pub(crate) fn enqueue(&mut self, key: Key, why: Why, now_ns: u64) -> bool {
+        let Some(node) = self.node(key) else {
+            return false;
+        };
+        if node.place != Place::Parked {
+            return false;
+        }
+        let (mut level, keeps_place, since_ns) = (node.level, node.keeps_place, node.since_ns);
+        let mut front = false;
+        let mut fresh = false;
+        match why {
+            Why::Arrival => {}
+            Why::Yield => front = keeps_place,
+            // A run that waited as long as its quantum is interactive again. One that waited
+            // less keeps its level and the used part of its quantum.
+            Why::Wake => fresh = now_ns.saturating_sub(since_ns) >= self.quantum_ns(level),
+            Why::Stopped => {}
+        }
+        if fresh {
+            level = 0;
+        }
+        let lane = if why == Why::Stopped {
+            URGENT
+        } else {
+            level + 1
+        };
+        if let Some(node) = self.node_mut(key) {
+            node.level = level;
+            node.keeps_place = false;
+            if fresh {
+                node.used_ns = 0;
+            }
+        }
+        self.link(key.index, lane, front);
+        true
+    }
+
+    /// Moves a queued run to the urgent lane. `false`: it isn't queued, or is there already.
+    pub(crate) fn expedite(&mut self, key: Key) -> bool {
+        match self.place(key) {
+            Some(Place::Queued { lane }) if lane != URGENT => {
+                self.unlink(key.index, lane);
+                self.link(key.index, URGENT, false);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The next slice: what is to be dropped, then a level whose guaranteed share is due, then
+    /// the best level.
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        let best = self.best_lane()?;
+        let mut lane = best;
+        let mut aged = false;
+        if best != URGENT
+            && let Some(level) = self.due_level(best)
+        {
+            lane = level + 1;
+            aged = true;
+        }
+        let index = self.lanes.get(lane)?.head;
+        self.unlink(index, lane);
+        let base_ns = self.policy.quantum_ns;
+        let urgent = lane == URGENT;
+        let node = self.nodes.get_mut(index as usize)?;
+        node.place = Place::Running;
+        node.aged = aged;
+        node.urgent = urgent;
+        let level = node.level;
+        let key = Key {
+            index,
+            generation: node.generation,
+        };
+        let used_ns = node.used_ns;
+        self.running_total += 1;
+        let mut quantum_ns = self.quantum_ns(level).saturating_sub(used_ns).max(1);
+        if aged {
+            // Short slices, often: the same share, and callers above wait 1 ms, not 8.
+            quantum_ns = base_ns;
+            self.aged_slices += 1;
+            let cost = self.grant_cost_ns(base_ns);
+            self.pay(level, cost);
+        } else if urgent {
+            self.urgent_running += 1;
+        } else if let Some(n) = self.running.get_mut(level) {
+            *n += 1;
+        }
+        Some(Taken {
+            key,
+            level,
+            quantum_ns,
+            aged,
+        })
+    }
+
+    /// The lowest level below `best` whose share is due.
+    fn due_level(&self, best: usize) -> Option<usize> {
+        let threshold = self.grant_cost_ns(self.policy.quantum_ns);
+        (best..self.policy.levels)
+            .rev()
+            .find(|&level| self.waiting(level) > 0 && self.credit(level) >= threshold)
+    }
+
+    fn credit(&self, level: usize) -> u64 {
+        self.credit_ns.get(level).copied().unwrap_or(0)
+    }
+
+    fn pay(&mut self, level: usize, cost_ns: u64) {
+        if let Some(credit) = self.credit_ns.get_mut(level) {
+            *credit = credit.saturating_sub(cost_ns);
+        }
+    }
+
+    fn earn(&mut self, level: usize, ns: u64) {
+        let max = self
+            .grant_cost_ns(self.policy.quantum_ns)
+            .saturating_mul(CREDIT_GRANTS_MAX);
+        if let Some(credit) = self.credit_ns.get_mut(level) {
+            *credit = credit.saturating_add(ns).min(max);
+        }
+    }
+
+    /// A slice ended and the run goes on later: `Running` → `Parked`. A used-up quantum costs a
+    /// level. `preempted`: it was told to yield to something better and keeps its place.
+    pub(crate) fn end_slice(&mut self, key: Key, used_ns: u64, now_ns: u64, preempted: bool) {
+        if !self.leave_worker(key, used_ns) {
+            return;
+        }
+        let last = self.policy.levels - 1;
+        let Some(node) = self.node(key) else { return };
+        let level = node.level;
+        let quantum_ns = self.quantum_ns(level);
+        let mut demoted = false;
+        if let Some(node) = self.node_mut(key) {
+            node.place = Place::Parked;
+            node.since_ns = now_ns;
+            node.used_ns = node.used_ns.saturating_add(used_ns);
+            node.keeps_place = preempted || node.aged;
+            if node.used_ns >= quantum_ns {
+                node.used_ns = 0;
+                node.keeps_place = false;
+                demoted = level < last;
+                node.level = (level + 1).min(last);
+            }
+        }
+        self.demotions += u64::from(demoted);
+    }
+
+    /// Forgets a run, wherever it is. A running one is charged for its last slice.
+    pub(crate) fn remove(&mut self, key: Key, used_ns: u64) -> Option<P> {
+        match self.place(key)? {
+            Place::Running => {
+                self.leave_worker(key, used_ns);
+            }
+            Place::Queued { lane } => self.unlink(key.index, lane),
+            Place::Parked => {}
+        }
+        let payload = self.node_mut(key)?.payload.take();
+        self.live -= 1;
+        self.free.push(key.index);
+        payload
+    }
+
+    /// Counts a slice out and settles the credits of the levels that waited meanwhile.
+    fn leave_worker(&mut self, key: Key, used_ns: u64) -> bool {
+        let Some(node) = self.node(key).filter(|n| n.place == Place::Running) else {
+            return false;
+        };
+        let (level, aged, urgent) = (node.level, node.aged, node.urgent);
+        self.running_total -= 1;
+        if urgent {
+            self.urgent_running -= 1;
+            return true;
+        }
+        let base_ns = self.policy.quantum_ns;
+        if aged {
+            // The grant paid for the base quantum in advance.
+            if used_ns < base_ns {
+                let back = self.grant_cost_ns(base_ns - used_ns);
+                self.earn(level, back);
+            } else {
+                let more = self.grant_cost_ns(used_ns - base_ns);
+                self.pay(level, more);
+            }
+        } else {
+            if let Some(n) = self.running.get_mut(level) {
+                *n -= 1;
+            }
+            let cost = self.grant_cost_ns(used_ns);
+            self.pay(level, cost);
+        }
+        for other in (0..self.policy.levels).filter(|&l| l != level) {
+            if self.waiting(other) == 0 {
+                // Nobody there to be owed anything.
+                if let Some(credit) = self.credit_ns.get_mut(other) {
+                    *credit = 0;
+                }
+            } else if aged || other > level {
+                self.earn(other, used_ns);
+            }
+        }
+        true
+    }
+
+    /// Where a run is; `None` when it is gone.
+    pub(crate) fn place(&self, key: Key) -> Option<Place> {
+        self.node(key).map(|n| n.place)
+    }
+
+    /// The level a run is on.
+    pub(crate) fn level(&self, key: Key) -> Option<usize> {
+        self.node(key).map(|n| n.level)
+    }
+
+    pub(crate) fn payload_mut(&mut self, key: Key) -> Option<&mut P> {
+        self.node_mut(key).and_then(|n| n.payload.as_mut())
+    }
+
+    /// All runs, in no order that means anything.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.nodes.iter().enumerate().filter_map(|(index, n)| {
+            n.payload.as_ref()?;
+            Some(Key {
+                index: u32::try_from(index).ok()?,
+                generation: n.generation,
+            })
+        })
+    }
+
+    /// One bit per non-empty lane, the best one lowest.
+    pub(crate) fn bitmap(&self) -> u32 {
+        self.lanes
+            .iter()
+            .enumerate()
+            .fold(0, |bits, (lane, l)| bits | u32::from(l.len > 0) << lane)
+    }
+
+    fn best_lane(&self) -> Option<usize> {
+        self.lanes.iter().position(|l| l.len > 0)
+    }
+
+    /// Is something waiting that a running slice should make room for?
+    pub(crate) fn outranks_running(&self) -> bool {
+        match self.best_lane() {
+            None => false,
+            Some(URGENT) => self.running_total > self.urgent_running,
+            Some(lane) => self
+                .running
+                .iter()
+                .rposition(|&n| n > 0)
+                .is_some_and(|worst| lane - 1 < worst),
+        }
+    }
+
+    /// Runs waiting on a level.
+    pub(crate) fn waiting(&self, level: usize) -> usize {
+        self.lanes.get(level + 1).map_or(0, |l| l.len)
+    }
+
+    /// Runs waiting to be dropped.
+    pub(crate) fn urgent(&self) -> usize {
+        self.lanes.first().map_or(0, |l| l.len)
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running_total
+    }
+
+    /// All runs: queued, running, parked.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    pub(crate) fn levels(&self) -> usize {
+        self.policy.levels
+    }
+
+    pub(crate) fn demotions(&self) -> u64 {
+        self.demotions
+    }
+
+    pub(crate) fn aged_slices(&self) -> u64 {
+        self.aged_slices
+    }
+
+    fn link(&mut self, index: u32, lane_index: usize, front: bool) {
+        let Some(lane) = self.lanes.get_mut(lane_index) else {
+            return;
+        };
+        let (prev, next) = if front {
+            (NIL, lane.head)
+        } else {
+            (lane.tail, NIL)
+        };
+        lane.len += 1;
+        if prev == NIL {
+            lane.head = index;
+        }
+        if next == NIL {
+            lane.tail = index;
+        }
+        if let Some(n) = self.nodes.get_mut(prev as usize) {
+            n.next = index;
+        }
+        if let Some(n) = self.nodes.get_mut(next as usize) {
+            n.prev = index;
+        }
+        if let Some(n) = self.nodes.get_mut(index as usize) {
+            n.prev = prev;
+            n.next = next;
+            n.place = Place::Queued { lane: lane_index };
+        }
+    }
+
+    fn unlink(&mut self, index: u32, lane_index: usize) {
+        let Some(node) = self.nodes.get_mut(index as usize) else {
+            return;
+        };
+        let (prev, next) = (node.prev, node.next);
+        node.prev = NIL;
+        node.next = NIL;
+        node.place = Place::Parked;
+        if let Some(n) = self.nodes.get_mut(prev as usize) {
+            n.next = next;
+        }
+        if let Some(n) = self.nodes.get_mut(next as usize) {
+            n.prev = prev;
+        }
+        if let Some(lane) = self.lanes.get_mut(lane_index) {
+            lane.len -= 1;
+            if prev == NIL {
+                lane.head = next;
+            }
+            if next == NIL {
+                lane.tail = prev;
+            }
+        }
+    }
+}
+
+impl<P> Node<P> {
+    fn new(generation: u32, payload: P) -> Self {
+        Self {
+            generation,
+            payload: Some(payload),
+            place: Place::Parked,
+            level: 0,
+            used_ns: 0,
+            since_ns: 0,
+            keeps_place: false,
+            aged: false,
+            urgent: false,
+            prev: NIL,
+            next: NIL,
+        }
+    }
+}

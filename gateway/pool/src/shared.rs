@@ -1,0 +1,502 @@
+//! What the threads share: the queue's state behind one mutex, and what must happen once that
+//! mutex is released again.
+//!
+//! Owns the steps that change several parts at once (queue a run, end a slice, stop, retire).
+//! The lock is never held while waking, dropping a future or interrupting: those are collected
+//! in [`Effects`]. Must not know how a run is polled.
+
+use crate::Stats;
+use crate::clock::{Clock, NEVER_NS};
+use crate::levels::{Key, Levels, Place, Taken, Why};
+use crate::run::{Core, Ended, Stop};
+use crate::sync::Signal;
+use crate::ticker::Deadlines;
+use async_task::{Runnable, ScheduleInfo};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::thread::Thread;
+
+/// A run as async-task hands it over.
+pub(crate) type Ready = Runnable<Arc<Core>>;
+
+/// What makes running slices ask for their verdict.
+pub(crate) type Interrupt = Arc<dyn Fn() + Send + Sync>;
+
+/// What the queue keeps per run.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) core: Arc<Core>,
+    /// There while the run is queued.
+    pub(crate) ready: Option<Ready>,
+    /// There once the run has been pending.
+    pub(crate) waker: Option<Waker>,
+    /// The deadline entry that counts.
+    pub(crate) armed_ns: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) levels: Levels<Slot>,
+    pub(crate) deadlines: Deadlines,
+    /// Workers without work, the one that ran dry last at the end.
+    pub(crate) idle: Vec<usize>,
+    /// An interrupt was sent for an arrival and no worker came for work since.
+    pub(crate) interrupt_pending: bool,
+    pub(crate) ticker_asleep: bool,
+    pub(crate) ticker_until_ns: u64,
+    pub(crate) ticker_exit: bool,
+    /// Workers leave when there are no more runs.
+    pub(crate) closing: bool,
+    pub(crate) slices: u64,
+    pub(crate) submitted: u64,
+    pub(crate) completed: u64,
+    pub(crate) panicked: u64,
+    pub(crate) stopped: [u64; Stop::COUNT],
+    pub(crate) preemptions: u64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) tick_ns: u64,
+    pub(crate) spin_ns: u64,
+    pub(crate) nice: i32,
+    pub(crate) signals: Vec<Signal>,
+    pub(crate) ticker_thread: OnceLock<Thread>,
+    /// Workers that spin at the moment.
+    pub(crate) spinning: AtomicUsize,
+    pub(crate) wakes: AtomicU64,
+    pub(crate) interrupts: AtomicU64,
+    pub(crate) ticker_wakes: AtomicU64,
+    interrupt: Interrupt,
+    /// Bit 0: something is to be dropped; bit `l + 1`: a run waits on level `l`. Lets
+    /// [`crate::Run::verdict`] do without the lock.
+    waiting: AtomicU32,
+    state: Mutex<State>,
+}
+
+/// What to do after the lock was released.
+#[derive(Default)]
+pub(crate) struct Effects {
+    pub(crate) worker: Option<usize>,
+    pub(crate) more_workers: Vec<usize>,
+    pub(crate) interrupt: bool,
+    pub(crate) ticker: bool,
+    pub(crate) wakers: Vec<Waker>,
+    pub(crate) garbage: Option<Ready>,
+}
+
+/// A worker's next step.
+pub(crate) enum Next {
+    Slice(Ready, Taken),
+    Idle,
+    Exit,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        clock: Clock,
+        levels: Levels<Slot>,
+        workers: usize,
+        tick_ns: u64,
+        spin_ns: u64,
+        nice: i32,
+        interrupt: Interrupt,
+    ) -> Self {
+        Self {
+            clock,
+            tick_ns,
+            spin_ns,
+            nice,
+            signals: (0..workers).map(|_| Signal::new()).collect(),
+            ticker_thread: OnceLock::new(),
+            spinning: AtomicUsize::new(0),
+            wakes: AtomicU64::new(0),
+            interrupts: AtomicU64::new(0),
+            ticker_wakes: AtomicU64::new(0),
+            interrupt,
+            waiting: AtomicU32::new(0),
+            state: Mutex::new(State {
+                levels,
+                deadlines: Deadlines::default(),
+                idle: Vec::with_capacity(workers),
+                interrupt_pending: false,
+                ticker_asleep: false,
+                ticker_until_ns: NEVER_NS,
+                ticker_exit: false,
+                closing: false,
+                slices: 0,
+                submitted: 0,
+                completed: 0,
+                panicked: 0,
+                stopped: [0; Stop::COUNT],
+                preemptions: 0,
+            }),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn waiting_bits(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Under the lock: what waits has changed.
+    fn publish(&self, levels: &Levels<Slot>) {
+        self.waiting.store(levels.bitmap(), Ordering::Relaxed);
+    }
+
+    /// Does what was put off until the lock was free.
+    pub(crate) fn apply(&self, fx: Effects) {
+        for worker in fx.worker.into_iter().chain(fx.more_workers) {
+            if self.signals.get(worker).is_some_and(Signal::notify) {
+                self.wakes.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if fx.interrupt {
+            self.interrupts.fetch_add(1, Ordering::Relaxed);
+            (self.interrupt)();
+        }
+        if fx.ticker
+            && let Some(ticker) = self.ticker_thread.get()
+        {
+            self.ticker_wakes.fetch_add(1, Ordering::Relaxed);
+            ticker.unpark();
+        }
+        for waker in fx.wakers {
+            waker.wake();
+        }
+        drop(fx.garbage);
+    }
+
+    /// A new run.
+    pub(crate) fn arrive(&self, core: Arc<Core>, ready: Ready) {
+        let mut fx = Effects::default();
+        let now_ns = core.submitted_ns;
+        let mut state = self.lock();
+        state.submitted += 1;
+        let key = state.levels.insert(Slot {
+            core: Arc::clone(&core),
+            ready: None,
+            waker: None,
+            armed_ns: NEVER_NS,
+        });
+        core.set_key(key);
+        state.put(self, key, ready, Why::Arrival, now_ns, &mut fx);
+        drop(state);
+        self.apply(fx);
+    }
+
+    /// async-task's schedule function: a run woke, or yielded.
+    pub(crate) fn schedule(&self, ready: Ready, info: ScheduleInfo) {
+        let mut fx = Effects::default();
+        let core = Arc::clone(ready.metadata());
+        let now_ns = self.clock.now_ns();
+        let mut state = self.lock();
+        let why = if core.stop().is_some() {
+            Why::Stopped
+        } else if info.woken_while_running {
+            Why::Yield
+        } else {
+            Why::Wake
+        };
+        state.put(self, core.key(), ready, why, now_ns, &mut fx);
+        drop(state);
+        self.apply(fx);
+    }
+
+    /// What worker `index` does next. [`Next::Idle`]: it is on the idle list already.
+    pub(crate) fn next(&self, index: usize) -> Next {
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        let next = state.next(self, index, &mut fx);
+        drop(state);
+        self.apply(fx);
+        next
+    }
+
+    /// The end of a slice whose run goes on later. `Err`: it was stopped meanwhile, the caller
+    /// drops it now.
+    pub(crate) fn end_slice(&self, core: &Core, used_ns: u64, waker: &Waker) -> Result<(), Stop> {
+        let key = core.key();
+        let mut fx = Effects::default();
+        let now_ns = self.clock.now_ns();
+        let mut state = self.lock();
+        // Under the lock: a stop either sees the run parked and wakes it, or is seen here.
+        if let Some(stop) = core.stop() {
+            return Err(stop);
+        }
+        let preempted = core.was_preempted();
+        state.preemptions += u64::from(preempted);
+        state.levels.end_slice(key, used_ns, now_ns, preempted);
+        if let Some(slot) = state.levels.payload_mut(key)
+            && slot.waker.is_none()
+        {
+            slot.waker = Some(waker.clone());
+        }
+        state.arm(key, &mut fx);
+        drop(state);
+        self.apply(fx);
+        Ok(())
+    }
+
+    /// A run has ended and its future is gone. Returns its last level.
+    pub(crate) fn retire(&self, key: Key, used_ns: u64, ended: Option<&Ended>) -> usize {
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        let level = state.levels.level(key).unwrap_or(0);
+        let slot = state.levels.remove(key, used_ns);
+        if let Some(slot) = &slot {
+            match ended {
+                None => state.completed += 1,
+                Some(Ended::Panicked(_)) => state.panicked += 1,
+                Some(Ended::Stopped(stop)) => {
+                    if let Some(n) = state.stopped.get_mut(stop.index()) {
+                        *n += 1;
+                    }
+                }
+            }
+            if slot.armed_ns != NEVER_NS && state.deadlines.voided() {
+                state.sweep_deadlines();
+            }
+        }
+        self.publish(&state.levels);
+        if state.closing && state.levels.len() == 0 {
+            fx.more_workers = std::mem::take(&mut state.idle);
+        }
+        drop(state);
+        self.apply(fx);
+        drop(slot);
+        level
+    }
+
+    /// Forgets a run whose last poll unwound before it could retire by itself.
+    pub(crate) fn retire_running(&self, key: Key, ended: &Ended) {
+        let running = self.lock().levels.place(key) == Some(Place::Running);
+        if running {
+            self.retire(key, 0, Some(ended));
+        }
+    }
+
+    /// The numbers of this moment; admission's are filled in by the pool.
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.lock();
+        let levels = &state.levels;
+        let queued: Vec<usize> = (0..levels.levels()).map(|l| levels.waiting(l)).collect();
+        let waiting = queued.iter().sum::<usize>() + levels.urgent();
+        Stats {
+            running: levels.running(),
+            parked: levels.len().saturating_sub(levels.running() + waiting),
+            queued,
+            urgent: levels.urgent(),
+            idle_workers: state.idle.len(),
+            submitted: state.submitted,
+            completed: state.completed,
+            panicked: state.panicked,
+            stopped: state.stopped,
+            slices: state.slices,
+            preemptions: state.preemptions,
+            demotions: levels.demotions(),
+            aged_slices: levels.aged_slices(),
+            interrupts: self.interrupts.load(Ordering::Relaxed),
+            worker_wakes: self.wakes.load(Ordering::Relaxed),
+            ticker_wakes: self.ticker_wakes.load(Ordering::Relaxed),
+            deadlines: state.deadlines.len(),
+            ..Stats::default()
+        }
+    }
+
+    /// Stops one run, wherever it is. The first reason given counts.
+    pub(crate) fn stop(&self, core: &Core, reason: Stop) {
+        if !core.set_stop(reason) {
+            return;
+        }
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        state.hurry(self, core.key(), &mut fx);
+        drop(state);
+        self.apply(fx);
+    }
+
+    pub(crate) fn stop_all(&self, reason: Stop) {
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        let keys: Vec<Key> = state.levels.keys().collect();
+        for key in keys {
+            if let Some(slot) = state.levels.payload_mut(key)
+                && slot.core.set_stop(reason)
+            {
+                state.hurry(self, key, &mut fx);
+            }
+        }
+        drop(state);
+        self.apply(fx);
+    }
+
+    /// Lets the workers leave once there are no more runs.
+    pub(crate) fn begin_exit(&self) {
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        state.closing = true;
+        fx.more_workers = std::mem::take(&mut state.idle);
+        drop(state);
+        self.apply(fx);
+    }
+
+    pub(crate) fn end_ticker(&self) {
+        self.lock().ticker_exit = true;
+        if let Some(ticker) = self.ticker_thread.get() {
+            ticker.unpark();
+        }
+    }
+}
+
+impl State {
+    /// Queues a run and sees to it that a worker comes for it.
+    fn put(
+        &mut self,
+        shared: &Shared,
+        key: Key,
+        ready: Ready,
+        why: Why,
+        now_ns: u64,
+        fx: &mut Effects,
+    ) {
+        if !self.levels.enqueue(key, why, now_ns) {
+            // Not one of ours any more.
+            fx.garbage = Some(ready);
+            return;
+        }
+        if let Some(slot) = self.levels.payload_mut(key) {
+            slot.ready = Some(ready);
+        }
+        shared.publish(&self.levels);
+        // The worker that a run yielded to comes for work by itself: such a run wakes nobody
+        // and preempts nobody.
+        if why == Why::Yield || !self.call_worker(fx) {
+            self.arm(key, fx);
+        }
+    }
+
+    /// Calls an idle worker, or interrupts the running slices if one must make room.
+    fn call_worker(&mut self, fx: &mut Effects) -> bool {
+        if let Some(worker) = self.idle.pop() {
+            match fx.worker {
+                None => fx.worker = Some(worker),
+                Some(_) => fx.more_workers.push(worker),
+            }
+            return true;
+        }
+        self.preempt(fx);
+        false
+    }
+
+    fn preempt(&mut self, fx: &mut Effects) {
+        if !self.interrupt_pending && self.levels.outranks_running() {
+            self.interrupt_pending = true;
+            fx.interrupt = true;
+        }
+    }
+
+    fn next(&mut self, shared: &Shared, index: usize, fx: &mut Effects) -> Next {
+        while let Some(taken) = self.levels.take() {
+            let Some(ready) = self
+                .levels
+                .payload_mut(taken.key)
+                .and_then(|slot| slot.ready.take())
+            else {
+                // A queued run always has its runnable; without one it can never run.
+                self.levels.remove(taken.key, 0);
+                continue;
+            };
+            shared.publish(&self.levels);
+            self.slices += 1;
+            self.interrupt_pending = false;
+            self.preempt(fx);
+            if self.ticker_asleep {
+                self.ticker_asleep = false;
+                fx.ticker = true;
+            }
+            return Next::Slice(ready, taken);
+        }
+        if self.closing && self.levels.len() == 0 {
+            return Next::Exit;
+        }
+        if let Some(signal) = shared.signals.get(index) {
+            signal.prepare();
+        }
+        self.idle.push(index);
+        Next::Idle
+    }
+
+    /// A run has its stop flag set: it must be dropped soon.
+    fn hurry(&mut self, shared: &Shared, key: Key, fx: &mut Effects) {
+        match self.levels.place(key) {
+            None => {}
+            Some(Place::Running) => fx.interrupt = true,
+            Some(Place::Queued { .. }) => {
+                self.levels.expedite(key);
+                shared.publish(&self.levels);
+                self.call_worker(fx);
+            }
+            Some(Place::Parked) => {
+                let slot = self.levels.payload_mut(key);
+                fx.wakers.extend(slot.and_then(|slot| slot.waker.clone()));
+            }
+        }
+    }
+
+    /// Makes the ticker watch the next deadline of a run that is queued or parked.
+    fn arm(&mut self, key: Key, fx: &mut Effects) {
+        let Some(slot) = self.levels.payload_mut(key) else {
+            return;
+        };
+        let at_ns = slot.core.deadline_ns();
+        if at_ns >= slot.armed_ns {
+            return;
+        }
+        let replaced = slot.armed_ns != NEVER_NS;
+        slot.armed_ns = at_ns;
+        self.deadlines.push(at_ns, key);
+        if replaced && self.deadlines.voided() {
+            self.sweep_deadlines();
+        }
+        if self.ticker_asleep && at_ns < self.ticker_until_ns {
+            self.ticker_asleep = false;
+            fx.ticker = true;
+        }
+    }
+
+    fn sweep_deadlines(&mut self) {
+        let levels = &mut self.levels;
+        self.deadlines.sweep(|at_ns, key| {
+            levels
+                .payload_mut(key)
+                .is_some_and(|slot| slot.armed_ns == at_ns)
+        });
+    }
+
+    /// Stops the runs whose deadline has passed while they waited.
+    pub(crate) fn fire_due(&mut self, shared: &Shared, now_ns: u64, fx: &mut Effects) {
+        while let Some((at_ns, key)) = self.deadlines.pop_due(now_ns) {
+            let Some(slot) = self.levels.payload_mut(key) else {
+                continue;
+            };
+            if slot.armed_ns != at_ns {
+                continue;
+            }
+            slot.armed_ns = NEVER_NS;
+            let core = Arc::clone(&slot.core);
+            if core.deadline_ns() > now_ns {
+                // It has started since, or is at another deadline now.
+                self.arm(key, fx);
+            } else if self.levels.place(key) == Some(Place::Running) {
+                // Its own verdict sees it; it is armed again if it waits again.
+            } else if core.set_stop(core.deadline_reason()) {
+                self.hurry(shared, key, fx);
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A worker thread: take a run, poll one slice, take the next; without work spin briefly, then
+//! sleep until it is called.
+//!
+//! Must not know which run is next or why: it asks the shared state.
+
+use crate::clock::thread_cpu_ns;
+use crate::run::poll_slice;
+use crate::shared::{Next, Shared};
+use crate::sync::Signal;
+use std::hint::spin_loop;
+use std::sync::atomic::Ordering;
+
+/// Looks at the signal between two looks at the clock while spinning.
+const SPINS_PER_CLOCK: u32 = 32;
+
+/// Workers that may spin at once: a second one finds nothing the first doesn't.
+const SPINNERS_MAX: usize = 1;
+
+pub(crate) fn run(shared: &Shared, index: usize) {
+    let Some(signal) = shared.signals.get(index) else {
+        return;
+    };
+    lower_priority(shared.nice);
+    signal.register();
+    // The CPU clock as last read: the end of one slice is the start of the next.
+    let mut cpu_ns = None;
+    loop {
+        match shared.next(index) {
+            Next::Slice(ready, taken) => {
+                let start_ns = cpu_ns.take().unwrap_or_else(thread_cpu_ns);
+                let now_ns = shared.clock.now_ns();
+                cpu_ns = poll_slice(ready, &taken, now_ns, start_ns);
+            }
+            Next::Idle => {
+                cpu_ns = None;
+                if !spin(shared, signal) {
+                    signal.sleep();
+                }
+            }
+            Next::Exit => return,
+        }
+    }
+}
+
+/// Waits for the signal without giving the CPU away, for a bounded time.
+fn spin(shared: &Shared, signal: &Signal) -> bool {
+    if shared.spin_ns == 0 {
+        return false;
+    }
+    let mut called = false;
+    if shared.spinning.fetch_add(1, Ordering::Relaxed) < SPINNERS_MAX {
+        let end_ns = shared.clock.now_ns().saturating_add(shared.spin_ns);
+        'spin: loop {
+            for _ in 0..SPINS_PER_CLOCK {
+                if signal.notified() {
+                    called = true;
+                    break 'spin;
+                }
+                spin_loop();
+            }
+            if shared.clock.now_ns() >= end_ns {
+                break;
+            }
+        }
+    }
+    shared.spinning.fetch_sub(1, Ordering::Relaxed);
+    called
+}
+
+/// The threads that serve requests come first. Not allowed to (raising a lowered priority):
+/// the pool works all the same.
+#[cfg(not(miri))]
+fn lower_priority(nice: i32) {
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
+}
+
+#[cfg(miri)]
+fn lower_priority(_nice: i32) {}
