@@ -13,7 +13,7 @@ pub(crate) const LEVELS_MAX: usize = 16;
 
 /// Credit an aged level may save up, in multiples of what one grant costs: more would let it
 /// take the workers for a long stretch after a busy spell.
-const CREDIT_GRANTS_MAX: u64 = 2;
+const CREDIT_GRANTS_MAX: i64 = 2;
 
 const NIL: u32 = u32::MAX;
 const URGENT: usize = 0;
@@ -23,6 +23,9 @@ const URGENT: usize = 0;
 pub(crate) struct Policy {
     /// Quantum of level 0; doubles with each level.
     pub(crate) quantum_ns: u64,
+    /// A quantum with no more than this left counts as used up: slices are only cut at ticks,
+    /// so that rounding to the nearest tick makes them as long as the quantum on average.
+    pub(crate) slack_ns: u64,
     /// Number of levels, 1 to [`LEVELS_MAX`].
     pub(crate) levels: usize,
     /// Each level that waits gets one part in this many of the workers' time.
@@ -30,7 +33,7 @@ pub(crate) struct Policy {
 }
 
 /// Names one run in the slab; stale keys are recognised by their generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     index: u32,
     generation: u32,
@@ -81,6 +84,8 @@ pub(crate) struct Taken {
     pub(crate) level: usize,
     /// What is left of the run's quantum.
     pub(crate) quantum_ns: u64,
+    /// CPU time after which the slice is to be cut at the next look: the quantum less the slack.
+    pub(crate) cut_ns: u64,
     /// Granted by ageing: arrivals don't preempt it.
     pub(crate) aged: bool,
 }
@@ -129,8 +134,8 @@ pub(crate) struct Levels<P> {
     running_total: usize,
     urgent_running: usize,
     live: usize,
-    /// Worker time that went to others while a level waited, less what it cost others.
-    credit_ns: Vec<u64>,
+    /// Worker time that went to others while a level waited, less what its own cost.
+    credit_ns: Vec<i64>,
     demotions: u64,
     aged_slices: u64,
 }
@@ -140,6 +145,7 @@ impl<P> Levels<P> {
         let levels = policy.levels.clamp(1, LEVELS_MAX);
         let policy = Policy {
             quantum_ns: policy.quantum_ns.max(1),
+            slack_ns: policy.slack_ns.min(policy.quantum_ns / 2),
             levels,
             guaranteed_share: policy.guaranteed_share.max(2),
         };
@@ -165,9 +171,10 @@ impl<P> Levels<P> {
             .saturating_mul(1 << level.min(LEVELS_MAX))
     }
 
-    /// What one aged slice of the base quantum costs in credit.
-    fn grant_cost_ns(&self, used_ns: u64) -> u64 {
-        used_ns.saturating_mul(u64::from(self.policy.guaranteed_share) - 1)
+    /// The time others must have had for this much of an aged slice.
+    fn grant_cost_ns(&self, used_ns: u64) -> i64 {
+        let others = u64::from(self.policy.guaranteed_share) - 1;
+        i64::try_from(used_ns.saturating_mul(others)).unwrap_or(i64::MAX)
     }
 
     fn node(&self, key: Key) -> Option<&Node<P>> {
@@ -282,8 +289,8 @@ impl<P> Levels<P> {
             // Short slices, often: the same share, and callers above wait 1 ms, not 8.
             quantum_ns = base_ns;
             self.aged_slices += 1;
-            let cost = self.grant_cost_ns(base_ns);
-            self.pay(level, cost);
+            let cost_ns = self.grant_cost_ns(base_ns);
+            self.settle(level, -cost_ns, true);
         } else if urgent {
             self.urgent_running += 1;
         } else if let Some(n) = self.running.get_mut(level) {
@@ -293,6 +300,7 @@ impl<P> Levels<P> {
             key,
             level,
             quantum_ns,
+            cut_ns: quantum_ns.saturating_sub(self.policy.slack_ns).max(1),
             aged,
         })
     }
@@ -305,22 +313,22 @@ impl<P> Levels<P> {
             .find(|&level| self.waiting(level) > 0 && self.credit(level) >= threshold)
     }
 
-    fn credit(&self, level: usize) -> u64 {
+    fn credit(&self, level: usize) -> i64 {
         self.credit_ns.get(level).copied().unwrap_or(0)
     }
 
-    fn pay(&mut self, level: usize, cost_ns: u64) {
-        if let Some(credit) = self.credit_ns.get_mut(level) {
-            *credit = credit.saturating_sub(cost_ns);
-        }
+    fn credit_max_ns(&self) -> i64 {
+        self.grant_cost_ns(self.policy.quantum_ns)
+            .saturating_mul(CREDIT_GRANTS_MAX)
     }
 
-    fn earn(&mut self, level: usize, ns: u64) {
-        let max = self
-            .grant_cost_ns(self.policy.quantum_ns)
-            .saturating_mul(CREDIT_GRANTS_MAX);
+    /// Changes a level's credit within bounds. A slice granted by ageing may leave a debt (it
+    /// ran over); ordinary service never does.
+    fn settle(&mut self, level: usize, change_ns: i64, aged: bool) {
+        let max_ns = self.credit_max_ns();
         if let Some(credit) = self.credit_ns.get_mut(level) {
-            *credit = credit.saturating_add(ns).min(max);
+            let min_ns = if aged { -max_ns } else { (*credit).min(0) };
+            *credit = credit.saturating_add(change_ns).clamp(min_ns, max_ns);
         }
     }
 
@@ -334,14 +342,16 @@ impl<P> Levels<P> {
         let Some(node) = self.node(key) else { return };
         let level = node.level;
         let quantum_ns = self.quantum_ns(level);
+        let slack_ns = self.policy.slack_ns;
         let mut demoted = false;
         if let Some(node) = self.node_mut(key) {
             node.place = Place::Parked;
             node.since_ns = now_ns;
             node.used_ns = node.used_ns.saturating_add(used_ns);
             node.keeps_place = preempted || node.aged;
-            if node.used_ns >= quantum_ns {
-                node.used_ns = 0;
+            if node.used_ns.saturating_add(slack_ns) >= quantum_ns {
+                // What ran over comes off the next quantum, so that equals stay equal.
+                node.used_ns = node.used_ns.saturating_sub(quantum_ns).min(quantum_ns / 2);
                 node.keeps_place = false;
                 demoted = level < last;
                 node.level = (level + 1).min(last);
@@ -379,28 +389,25 @@ impl<P> Levels<P> {
         let base_ns = self.policy.quantum_ns;
         if aged {
             // The grant paid for the base quantum in advance.
-            if used_ns < base_ns {
-                let back = self.grant_cost_ns(base_ns - used_ns);
-                self.earn(level, back);
-            } else {
-                let more = self.grant_cost_ns(used_ns - base_ns);
-                self.pay(level, more);
-            }
+            let paid_ns = self.grant_cost_ns(base_ns);
+            let cost_ns = self.grant_cost_ns(used_ns);
+            self.settle(level, paid_ns.saturating_sub(cost_ns), true);
         } else {
             if let Some(n) = self.running.get_mut(level) {
                 *n -= 1;
             }
-            let cost = self.grant_cost_ns(used_ns);
-            self.pay(level, cost);
+            let cost_ns = self.grant_cost_ns(used_ns);
+            self.settle(level, -cost_ns, false);
         }
+        let lost_ns = i64::try_from(used_ns).unwrap_or(i64::MAX);
         for other in (0..self.policy.levels).filter(|&l| l != level) {
             if self.waiting(other) == 0 {
                 // Nobody there to be owed anything.
                 if let Some(credit) = self.credit_ns.get_mut(other) {
-                    *credit = 0;
+                    *credit = (*credit).min(0);
                 }
             } else if aged || other > level {
-                self.earn(other, used_ns);
+                self.settle(other, lost_ns, true);
             }
         }
         true
@@ -559,3 +566,12 @@ impl<P> Node<P> {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+#[path = "levels_tests.rs"]
+mod tests;

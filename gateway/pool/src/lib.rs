@@ -175,6 +175,7 @@ impl Pool {
         let admission = Admission::new(clock, config.max_runs);
         let policy = Policy {
             quantum_ns: nanos(config.quantum),
+            slack_ns: nanos(config.tick) / 2,
             levels: config.levels.clamp(1, LEVELS_MAX),
             guaranteed_share: config.guaranteed_share,
         };
@@ -271,6 +272,9 @@ fn live(shared: &Arc<Shared>, index: usize, on_thread: &OnThread) {
     if wrapped.is_err() || !lived.load(Ordering::Relaxed) {
         life();
     }
+    if shared.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+        shared.end_ticker();
+    }
 }
 
 impl Drop for Pool {
@@ -279,11 +283,13 @@ impl Drop for Pool {
         self.shared.stop_all(Stop::Shutdown);
         self.shared.begin_exit();
         let me = thread::current().id();
+        if self.workers.iter().any(|w| w.thread().id() == me) {
+            // A run that owns its pool drops it on a worker, which cannot wait for itself: the
+            // threads leave by themselves, the last worker ends the ticker.
+            return;
+        }
         for worker in self.workers.drain(..) {
-            // A run that owns its pool drops it on a worker, which cannot wait for itself.
-            if worker.thread().id() != me {
-                let _ = worker.join();
-            }
+            let _ = worker.join();
         }
         self.shared.end_ticker();
         if let Some(ticker) = self.ticker.take() {

@@ -189,7 +189,10 @@ pub(crate) struct Core {
     slice_cpu_start_ns: AtomicU64,
     /// The reading of the thread's CPU clock at the end of the slice: the next one's start.
     slice_cpu_end_ns: AtomicU64,
-    slice_quantum_ns: AtomicU64,
+    /// CPU time after which the slice is cut.
+    slice_cut_ns: AtomicU64,
+    /// Wall time after which it is cut, whatever CPU time it had.
+    slice_wall_max_ns: AtomicU64,
     /// Nothing about the quantum needs a look before then.
     slice_check_ns: AtomicU64,
     slice_level: AtomicU8,
@@ -230,7 +233,8 @@ impl Core {
             slice_start_ns: AtomicU64::new(0),
             slice_cpu_start_ns: AtomicU64::new(0),
             slice_cpu_end_ns: AtomicU64::new(0),
-            slice_quantum_ns: AtomicU64::new(0),
+            slice_cut_ns: AtomicU64::new(0),
+            slice_wall_max_ns: AtomicU64::new(0),
             slice_check_ns: AtomicU64::new(0),
             slice_level: AtomicU8::new(0),
             slice_aged: AtomicBool::new(false),
@@ -285,9 +289,13 @@ impl Core {
         self.slice_start_ns.store(now_ns, RELAXED);
         self.slice_cpu_start_ns.store(cpu_ns, RELAXED);
         self.slice_cpu_end_ns.store(NEVER_NS, RELAXED);
-        self.slice_quantum_ns.store(taken.quantum_ns, RELAXED);
+        self.slice_cut_ns.store(taken.cut_ns, RELAXED);
+        self.slice_wall_max_ns.store(
+            taken.quantum_ns.saturating_mul(SLICE_WALL_QUANTA_MAX),
+            RELAXED,
+        );
         self.slice_check_ns
-            .store(now_ns.saturating_add(taken.quantum_ns), RELAXED);
+            .store(now_ns.saturating_add(taken.cut_ns), RELAXED);
         let level = u8::try_from(taken.level).unwrap_or(u8::MAX);
         self.slice_level.store(level, RELAXED);
         self.slice_aged.store(taken.aged, RELAXED);
@@ -355,15 +363,14 @@ impl Core {
         if now_ns < self.slice_check_ns.load(RELAXED) {
             return Verdict::Continue;
         }
-        let quantum_ns = self.slice_quantum_ns.load(RELAXED);
+        let cut_ns = self.slice_cut_ns.load(RELAXED);
         let used_ns = self.slice_cpu_ns();
-        let wall_max_ns = quantum_ns.saturating_mul(SLICE_WALL_QUANTA_MAX);
-        if used_ns >= quantum_ns || elapsed_ns >= wall_max_ns {
+        if used_ns >= cut_ns || elapsed_ns >= self.slice_wall_max_ns.load(RELAXED) {
             return Verdict::Yield;
         }
         // Descheduled meanwhile: the quantum is CPU time.
         self.slice_check_ns
-            .store(now_ns.saturating_add(quantum_ns - used_ns), RELAXED);
+            .store(now_ns.saturating_add(cut_ns - used_ns), RELAXED);
         Verdict::Continue
     }
 

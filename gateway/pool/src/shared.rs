@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) nice: i32,
     pub(crate) signals: Vec<Signal>,
     pub(crate) ticker_thread: OnceLock<Thread>,
+    /// Workers that have not left yet.
+    pub(crate) workers_left: AtomicUsize,
     /// Workers that spin at the moment.
     pub(crate) spinning: AtomicUsize,
     pub(crate) wakes: AtomicU64,
@@ -110,6 +112,7 @@ impl Shared {
             nice,
             signals: (0..workers).map(|_| Signal::new()).collect(),
             ticker_thread: OnceLock::new(),
+            workers_left: AtomicUsize::new(workers),
             spinning: AtomicUsize::new(0),
             wakes: AtomicU64::new(0),
             interrupts: AtomicU64::new(0),

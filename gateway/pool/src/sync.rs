@@ -96,3 +96,8 @@ impl Once8 {
             .is_ok()
     }
 }
+
+#[cfg(all(test, loom))]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+#[path = "loom_tests.rs"]
+mod loom_tests;

@@ -1,0 +1,236 @@
+//! Panics, drops, the ticker's sleep, draining, and the end of a pool.
+
+use crate::support::{Drops, Gate, no_limit, rig, rig_with, sleep, until, wait, yield_now};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use unblock_pool::{Config, Ended, Pool, ShareLimits, Stop};
+
+#[test]
+fn a_run_gives_its_output_and_a_report() {
+    let rig = rig(2);
+    let (output, report) = wait(rig.spawn(no_limit(), |guest| async move {
+        guest.spin(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(20)).await;
+        "done"
+    }))
+    .unwrap();
+    assert_eq!(output, "done");
+    assert!(report.cpu >= Duration::from_millis(5), "{report:?}");
+    assert!(report.wall >= Duration::from_millis(25), "{report:?}");
+    assert!(report.slices >= 3, "{report:?}");
+}
+
+#[test]
+fn a_panic_fails_its_run_and_nobody_else() {
+    let rig = rig(1);
+    let in_poll = rig.spawn(no_limit(), |_| async {
+        yield_now().await;
+        panic!("number {}", 7);
+    });
+    let (how, _) = wait::<_>(in_poll)
+        .map(|(never, _): ((), _)| never)
+        .unwrap_err();
+    assert_eq!(how, Ended::Panicked("number 7".to_owned()));
+
+    let in_start = rig.pool.submit(rig.permit(), no_limit(), |run| {
+        assert!(run.stopped().is_some(), "before the first await");
+        async {}
+    });
+    assert!(matches!(wait(in_start).unwrap_err().0, Ended::Panicked(m) if m.contains("before")));
+
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let bomb = Bomb;
+    let in_drop = rig.spawn(no_limit(), |_| async move {
+        let _bomb = bomb;
+        std::future::pending::<()>().await;
+    });
+    until("it is parked", || rig.pool.stats().parked == 1);
+    in_drop.stop(Stop::Cancelled);
+    assert_eq!(
+        wait(in_drop).unwrap_err().0,
+        Ended::Panicked("in drop".to_owned())
+    );
+
+    assert_eq!(wait(rig.spawn(no_limit(), |_| async { 1 })).unwrap().0, 1);
+    assert_eq!(rig.pool.stats().panicked, 3);
+    wait(rig.pool.idle());
+}
+
+#[test]
+fn the_future_is_gone_and_the_permit_back_when_the_ticket_is_ready() {
+    let rig = rig(2);
+    let drops = Drops::default();
+    for i in 1..=200 {
+        let probe = drops.probe();
+        wait(rig.spawn(no_limit(), |_| async move {
+            let _probe = probe;
+            yield_now().await;
+        }))
+        .unwrap();
+        assert_eq!(drops.count(), i);
+        assert_eq!(rig.pool.stats().permits, 0);
+    }
+}
+
+#[test]
+fn the_ticker_sleeps_when_nothing_runs_and_while_all_are_parked() {
+    let rig = rig(1);
+    let gate = Gate::default();
+    let passed = gate.passed();
+    let parked = rig.spawn(no_limit(), |_| passed);
+    until("it is parked", || rig.pool.stats().parked == 1);
+    std::thread::sleep(Duration::from_millis(50));
+    let before = rig.pool.stats();
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(rig.pool.stats().interrupts, before.interrupts);
+    gate.open();
+    wait(parked).unwrap();
+    assert!(rig.pool.stats().ticker_wakes <= before.ticker_wakes + 1);
+}
+
+#[test]
+fn a_stream_of_short_runs_wakes_the_ticker_only_once() {
+    let rig = rig(1);
+    std::thread::sleep(Duration::from_millis(50));
+    let before = rig.pool.stats().ticker_wakes;
+    for _ in 0..300 {
+        wait(rig.spawn(no_limit(), |_| async {})).unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let wakes = rig.pool.stats().ticker_wakes - before;
+    assert!(wakes < 30, "{wakes} wakes for 300 calls");
+}
+
+#[test]
+fn waking_from_many_threads_while_running_loses_no_wake() {
+    let rig = rig(2);
+    let rounds = if cfg!(miri) { 20 } else { 3000 };
+    for _ in 0..rounds {
+        let gate = Gate::default();
+        let passed = gate.passed();
+        let run = rig.spawn(no_limit(), |_| passed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| gate.open());
+            wait(run).unwrap();
+        });
+    }
+}
+
+#[test]
+fn draining_waits_for_the_runs_in_flight() {
+    let rig = rig(1);
+    let run = rig.spawn(no_limit(), |_| sleep(Duration::from_millis(50)));
+    rig.pool.close();
+    let start = Instant::now();
+    wait(rig.pool.idle());
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    wait(run).unwrap();
+}
+
+#[test]
+fn stop_all_ends_queued_running_and_parked_runs() {
+    let rig = rig(2);
+    let drops = Drops::default();
+    let mut tickets = Vec::new();
+    for i in 0..100 {
+        let probe = drops.probe();
+        tickets.push(rig.spawn(no_limit(), move |guest| async move {
+            let _probe = probe;
+            if i % 2 == 0 {
+                guest.spin(Duration::MAX).await;
+            }
+            std::future::pending::<()>().await;
+        }));
+    }
+    until("some are parked", || rig.pool.stats().parked >= 10);
+    rig.pool.stop_all(Stop::Shutdown);
+    for ticket in tickets {
+        assert_eq!(wait(ticket).unwrap_err().0, Ended::Stopped(Stop::Shutdown));
+    }
+    assert_eq!(drops.count(), 100);
+    assert_eq!(wait(rig.spawn(no_limit(), |_| async { 1 })).unwrap().0, 1);
+}
+
+#[test]
+fn dropping_the_pool_stops_its_runs_and_joins_its_threads() {
+    let rig = rig(2);
+    let drops = Drops::default();
+    let tickets: Vec<_> = (0..20)
+        .map(|i| {
+            let probe = drops.probe();
+            rig.spawn(no_limit(), move |guest| async move {
+                let _probe = probe;
+                if i % 2 == 0 {
+                    guest.spin(Duration::MAX).await;
+                }
+                std::future::pending::<()>().await;
+            })
+        })
+        .collect();
+    drop(rig);
+    assert_eq!(drops.count(), 20);
+    for ticket in tickets {
+        assert_eq!(wait(ticket).unwrap_err().0, Ended::Stopped(Stop::Shutdown));
+    }
+}
+
+#[test]
+fn each_worker_lives_inside_its_wrapper() {
+    let lives = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&lives);
+    let pool = Pool::new(
+        crate::support::config(3),
+        Arc::new(|| {}),
+        Arc::new(move |life: &mut dyn FnMut()| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            life();
+            counted.fetch_add(10, Ordering::SeqCst);
+        }),
+    )
+    .unwrap();
+    let share = pool.share(ShareLimits {
+        concurrency: 1,
+        queue: 0,
+    });
+    wait(pool.submit(share.try_enter().unwrap(), no_limit(), |_| async {})).unwrap();
+    drop(pool);
+    assert_eq!(lives.load(Ordering::SeqCst), 33);
+}
+
+#[test]
+fn a_run_may_own_the_last_handle_of_its_pool() {
+    let rig = rig(2);
+    let permit = rig.permit();
+    let pool = Arc::new(rig.pool);
+    let held = Arc::clone(&pool);
+    let gate = Gate::default();
+    let passed = gate.passed();
+    let ticket = pool.submit(permit, no_limit(), |_| async move {
+        passed.await;
+        drop(held);
+    });
+    drop(pool);
+    gate.open();
+    let _ = wait(ticket);
+}
+
+#[test]
+fn odd_settings_are_made_usable() {
+    let rig = rig_with(Config {
+        levels: 0,
+        guaranteed_share: 0,
+        quantum: Duration::ZERO,
+        tick: Duration::ZERO,
+        max_runs: 0,
+        ..crate::support::config(1)
+    });
+    let permit = rig.permit();
+    let ticket = rig.pool.submit(permit, no_limit(), |_| async { 1 });
+    assert_eq!(wait(ticket).unwrap().0, 1);
+}
