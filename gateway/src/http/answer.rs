@@ -1,0 +1,90 @@
+//! An [`Output`] as a response: its media type and its body.
+//!
+//! A guest that writes its own answer chooses the media type, so that one is checked before it
+//! becomes a header. How the bytes were made is not known here.
+
+use crate::error::{Error, Kind};
+use crate::task::Output;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Response, StatusCode};
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+
+/// The response to a call that went well.
+///
+/// # Errors
+/// `bad-response` if the guest stated something that is no media type.
+pub fn write(output: Output) -> Result<Response<Body>, Error> {
+    let (content_type, body) = match output {
+        Output::Empty => {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return Ok(response);
+        }
+        Output::Text(text) => (TEXT, Body::from(text)),
+        Output::Binary(bytes) => (BINARY, Body::from(bytes)),
+        Output::Json(bytes) => (JSON, Body::from(bytes)),
+        Output::Raw { content_type, body } => (stated(content_type)?, Body::from(body)),
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    // A browser must not guess that a task's bytes are a page or a script.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    Ok(response)
+}
+
+fn stated(content_type: Option<String>) -> Result<HeaderValue, Error> {
+    let Some(text) = content_type else { return Ok(BINARY) };
+    let valid = text.parse::<mime::Mime>().is_ok();
+    HeaderValue::from_str(&text).ok().filter(|_| valid).ok_or_else(|| {
+        Error::new(
+            Kind::BadResponse,
+            format!("the task stated the content type {text:?}, expected a media type such as \"image/png\""),
+        )
+    })
+}
+
+/// A fixed answer of the gateway's own.
+pub fn fixed(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+/// A JSON document of the gateway's own, indented: people read it in terminals.
+pub fn document(value: &serde_json::Value) -> Response<Body> {
+    fixed(StatusCode::OK, "application/json", format!("{value:#}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn each_output_has_its_type() {
+        let raw = |content_type: Option<&str>| Output::Raw {
+            content_type: content_type.map(str::to_owned),
+            body: Bytes::from_static(b"x"),
+        };
+        for (output, expected) in [
+            (Output::Text("x".into()), Some("text/plain; charset=utf-8")),
+            (Output::Binary(Bytes::new()), Some("application/octet-stream")),
+            (Output::Json(Bytes::from_static(b"1")), Some("application/json")),
+            (raw(None), Some("application/octet-stream")),
+            (raw(Some("Image/PNG; a=\"b c\"")), Some("Image/PNG; a=\"b c\"")),
+            (Output::Empty, None),
+        ] {
+            let response = write(output).expect("valid");
+            assert_eq!(response.headers().get(CONTENT_TYPE).map(|v| v.to_str().expect("ASCII")), expected);
+        }
+        for bad in ["", "png", "image/png\r\nSet-Cookie: a", "image/png\0", "a b/c"] {
+            assert_eq!(write(raw(Some(bad))).expect_err(bad).kind, Kind::BadResponse);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Calling a task: from the request to one call, and from its end to the response.
+//!
+//! Three ways lead to a function: its URL, the URL of a task that has just one, and a route from
+//! the task's manifest. They differ in how the function is found and meet in [`answer`]. How a call
+//! is queued and run is not known here; dropping the handler's future is what stops it.
+
+use super::error::Context;
+use super::id::CallId;
+use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, timing};
+use crate::error::{Error, Kind};
+use crate::invoke::{Call, Finished};
+use crate::registry::{RouteMatch, Snapshot, Task};
+use crate::task::{Arguments, Output, TaskName, Timing};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::ALLOW;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Which version of which task answered: `name@digest`.
+const UNBLOCK_TASK: HeaderName = HeaderName::from_static("unblock-task");
+
+/// Below a task this segment is the gateway's, whatever functions the task has.
+const RESERVED_SEGMENT: &str = "-";
+
+/// Longest task or function segment that is looked up, in bytes: far above any name there is, far
+/// below what comparing it with all names would cost.
+const SEGMENT_BYTES_MAX: usize = 1024;
+
+/// How much of a path a problem repeats, in characters.
+const QUOTE_CHARS_MAX: usize = 200;
+
+/// A function that a request means, and the arguments its path carries.
+struct Asked {
+    task: Arc<Task>,
+    function: usize,
+    pairs: Vec<(String, String)>,
+}
+
+/// A request that means no function.
+struct Missing {
+    error: Error,
+    task: Option<TaskName>,
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Self {
+        Self { error, task: None }
+    }
+}
+
+/// `GET` or `POST /tasks/{task}/{function}`
+pub async fn function(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(call): Extension<CallId>,
+    request: Request,
+) -> Response<Body> {
+    let found = find(&gateway.registry.snapshot(), request.uri().path());
+    answer(&gateway, call, found, request).await
+}
+
+/// `POST /tasks/{task}`, for a task with one function.
+pub async fn only_function(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(call): Extension<CallId>,
+    request: Request,
+) -> Response<Body> {
+    let found = find(&gateway.registry.snapshot(), request.uri().path());
+    answer(&gateway, call, found, request).await
+}
+
+/// Any path the gateway does not serve itself: a manifest's route, or nothing.
+pub async fn route(
+    State(gateway): State<Arc<Gateway>>,
+    Extension(call): Extension<CallId>,
+    request: Request,
+) -> Response<Body> {
+    let (method, path) = (request.method(), request.uri().path());
+    let error = match matched(&gateway.registry.snapshot(), method, path) {
+        RouteMatch::Found { task, function, pairs } => {
+            return answer(&gateway, call, Ok(Asked { task, function, pairs }), request).await;
+        }
+        RouteMatch::MethodNotAllowed { allow } if method == Method::OPTIONS => return options(&allow),
+        RouteMatch::MethodNotAllowed { allow } => other_method(method, &allow),
+        RouteMatch::None if method == Method::OPTIONS && path == "*" => return probes::no_content(),
+        RouteMatch::None => unknown_path(path),
+    };
+    Context::of(&call).respond(&error)
+}
+
+/// The task a path `/tasks/{task}` names.
+///
+/// # Errors
+/// `unknown-task`, `bad-module`; `unknown-path` for what can be no name.
+pub fn task(snapshot: &Snapshot, path: &str) -> Result<Arc<Task>, Error> {
+    let name = segments(path)?.0;
+    snapshot.task(&name).map(Arc::clone)
+}
+
+/// The function a path `/tasks/{task}/{function}` or `/tasks/{task}` names.
+fn find(snapshot: &Snapshot, path: &str) -> Result<Asked, Missing> {
+    let (task, function) = segments(path)?;
+    let task = Arc::clone(snapshot.task(&task)?);
+    match task.prepared.find(function.as_deref()) {
+        Ok(function) => Ok(Asked { task, function, pairs: Vec::new() }),
+        Err(error) => Err(Missing { error, task: Some(task.name.clone()) }),
+    }
+}
+
+/// The decoded segments of a path under `/tasks/`.
+fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
+    let rest = path.strip_prefix("/tasks/").unwrap_or_default();
+    let (task, function) = rest.split_once('/').map_or((rest, None), |(task, function)| (task, Some(function)));
+    let readable = |raw| query::segment(raw).ok().filter(|segment| segment.len() <= SEGMENT_BYTES_MAX);
+    match (readable(task), function, function.and_then(readable)) {
+        (Some(task), None, _) => Ok((task, None)),
+        (Some(task), Some(_), Some(function)) if function != RESERVED_SEGMENT => Ok((task, Some(function))),
+        _ => Err(unknown_path(path)),
+    }
+}
+
+/// The route of a manifest. `HEAD` is served wherever `GET` is; the server drops the body.
+fn matched(snapshot: &Snapshot, method: &Method, path: &str) -> RouteMatch {
+    match snapshot.route(method.as_str(), path) {
+        RouteMatch::MethodNotAllowed { .. } if method == Method::HEAD => snapshot.route("GET", path),
+        other => other,
+    }
+}
+
+fn options(allow: &[String]) -> Response<Body> {
+    let mut response = probes::no_content();
+    if let Ok(value) = HeaderValue::from_str(&allowed(allow)) {
+        response.headers_mut().insert(ALLOW, value);
+    }
+    response
+}
+
+fn other_method(method: &Method, allow: &[String]) -> Error {
+    let allowed = allowed(allow);
+    let mut error = Error::new(Kind::MethodNotAllowed, format!("found {method}, expected one of: {allowed}"));
+    error.allow = Some(allowed);
+    error
+}
+
+fn allowed(methods: &[String]) -> String {
+    let head = methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD");
+    let mut allowed = methods.join(",");
+    if head {
+        allowed.push_str(",HEAD");
+    }
+    allowed
+}
+
+fn unknown_path(path: &str) -> Error {
+    let quoted: String = path.chars().take(QUOTE_CHARS_MAX).collect();
+    Error::new(
+        Kind::UnknownPath,
+        format!("found {quoted:?}, expected /tasks, /tasks/{{task}}/{{function}} or a route of a task; GET /tasks lists them"),
+    )
+}
+
+/// Runs what was asked for and writes its response.
+async fn answer(gateway: &Gateway, call: CallId, found: Result<Asked, Missing>, request: Request) -> Response<Body> {
+    let asked = match found {
+        Ok(asked) => asked,
+        Err(Missing { error, task }) => {
+            let task = task.as_ref().map(TaskName::as_str);
+            return Context { task, ..Context::of(&call) }.respond(&error);
+        }
+    };
+    let task = Arc::clone(&asked.task);
+    let function = task.prepared.functions.get(asked.function).map(|function| function.name.as_str());
+    let context = Context { call: &call, task: Some(task.name.as_str()), function };
+    let mut ran = None;
+    let result = run(gateway, &call, asked, request, &mut ran).await;
+    let mut response = result.and_then(write::write).unwrap_or_else(|error| context.respond(&error));
+    describe(response.headers_mut(), &task, ran);
+    response
+}
+
+/// What a call that was made says on its response, beside the result.
+struct Ran {
+    timing: Timing,
+    applied: Option<HeaderValue>,
+}
+
+/// Checks what can be checked before a byte of the body is read, reads it, and makes the call.
+async fn run(
+    gateway: &Gateway,
+    call: &CallId,
+    asked: Asked,
+    request: Request,
+    ran: &mut Option<Ran>,
+) -> Result<Output, Error> {
+    let Asked { task, function, mut pairs } = asked;
+    let (parts, body) = request.into_parts();
+    let format = match task.prepared.functions.get(function) {
+        Some(function) => negotiate::format(&parts.headers, function.answer, function.raw_answer)?,
+        None => return Err(Error::internal(anyhow::anyhow!("task {} has no function {function}", task.name))),
+    };
+    query::pairs(parts.uri.query(), &mut pairs)?;
+    let wait = prefer::wait(&parts.headers);
+    // The charge for the body is held until the call ends.
+    let (body, _charge) =
+        body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
+    let arguments = Arguments { pairs, body };
+    let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait };
+    let Finished { result, timing } = gateway.invoker.call(call).await;
+    *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
+    result
+}
+
+fn describe(headers: &mut HeaderMap, task: &Task, ran: Option<Ran>) {
+    let mut version = String::with_capacity(task.name.as_str().len() + 1 + task.prepared.digest.len());
+    version.push_str(task.name.as_str());
+    version.push('@');
+    version.push_str(&task.prepared.digest);
+    if let Ok(version) = HeaderValue::from_maybe_shared(bytes::Bytes::from(version)) {
+        headers.insert(UNBLOCK_TASK, version);
+    }
+    let Some(Ran { timing, applied }) = ran else { return };
+    if let Some(timing) = timing::header(&timing) {
+        headers.insert(timing::SERVER_TIMING, timing);
+    }
+    if let Some(applied) = applied {
+        headers.insert(prefer::PREFERENCE_APPLIED, applied);
+    }
+}

@@ -1,0 +1,125 @@
+//! The edge: the only place with status codes, headers and JSON envelopes.
+//!
+//! A handler extracts, calls the layer below and responds; this page is the map of all URLs and of
+//! what happens around a handler, in order. The edge must not know wasmtime, stores or threads: it
+//! sees a registry of tasks, an invoker that runs one call, and the plain words of `task` and
+//! `error`. What is loaded may change between two requests, so every request takes one snapshot.
+
+mod answer;
+mod body;
+mod compress;
+mod error;
+mod id;
+mod invoke;
+mod negotiate;
+mod prefer;
+mod probes;
+mod problems;
+mod query;
+mod server;
+mod socket;
+mod tasks;
+mod timing;
+
+pub use server::serve;
+
+use crate::invoke::Invoker;
+use crate::limits::{KIB, MIB};
+use crate::registry::Registry;
+use axum::Router;
+use axum::routing::get;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What the edge can be told; the defaults serve a public port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a client may take to send a request's header. An idle keep-alive connection is
+    /// closed after the same time.
+    pub header_timeout: Duration,
+    /// Bytes of a request's header names and values, and of its target, together; then 431.
+    pub header_bytes_max: usize,
+    /// How long a client may take to send each [`body::PROGRESS_BYTES_MIN`] of a body; then 408.
+    pub body_timeout: Duration,
+    /// Bytes of all request bodies held at once; then 503 `memory-full`. A task's `input` limit
+    /// bounds one body, this bounds their sum.
+    pub bodies_bytes_max: u64,
+    /// How long a client may take no byte of a response that waits for it; then it is cut off.
+    pub write_timeout: Duration,
+    /// Connections at once; more wait in the kernel's backlog.
+    pub connections_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            header_bytes_max: 64 * KIB as usize,
+            body_timeout: Duration::from_secs(30),
+            bodies_bytes_max: 1024 * MIB,
+            write_timeout: Duration::from_secs(60),
+            connections_max: 65_536,
+        }
+    }
+}
+
+/// What every handler may ask: the tasks, the way to run them, the settings, and whether the
+/// gateway is on its way out.
+pub struct Gateway {
+    registry: Arc<Registry>,
+    invoker: Arc<Invoker>,
+    settings: Settings,
+    ids: id::Ids,
+    bodies: body::Budget,
+    draining: AtomicBool,
+}
+
+impl Gateway {
+    /// The edge over a registry and an invoker. It serves nothing before [`serve`].
+    #[must_use]
+    pub fn new(registry: Arc<Registry>, invoker: Arc<Invoker>, settings: Settings) -> Arc<Self> {
+        Arc::new(Self {
+            registry,
+            invoker,
+            ids: id::Ids::new(),
+            bodies: body::Budget::new(settings.bodies_bytes_max),
+            settings,
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// Turns readiness off: `/readyz` answers 503 from now on, everything else goes on. The first
+    /// step of a shutdown, so that a load balancer can look away before connections close.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Gateway::drain`] was called.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// Every URL. Around the routes, from the outside (`server.rs`):
+///
+/// 1. header timeout, connection bound, write timeout, lingering close
+/// 2. the request id, taken or made, and set on every response
+/// 3. the bound on the header's size
+/// 4. compression, for answers that are worth it
+fn routes(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/", get(probes::hello))
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/problems", get(problems::list))
+        .route("/problems/{slug}", get(problems::page))
+        .route("/tasks", get(tasks::list))
+        .route("/tasks/{task}", get(tasks::describe).post(invoke::only_function))
+        .route("/tasks/{task}/{function}", get(invoke::function).post(invoke::function))
+        .method_not_allowed_fallback(probes::other_method)
+        // A task's own routes come and go with its manifest, so the snapshot finds them.
+        .fallback(invoke::route)
+        .with_state(gateway)
+}

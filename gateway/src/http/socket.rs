@@ -1,0 +1,120 @@
+//! A TCP connection with two manners that the HTTP layer lacks.
+//!
+//! It cuts off a client that stops reading its response, and it closes gently: a client that still
+//! sends a refused body would otherwise get a reset, which discards the response that tells why.
+//! So after such a refusal it says goodbye and discards input for a while before it lets go. It
+//! knows bytes, not HTTP.
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead as _, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
+
+/// How long input is discarded after a refusal: time for the client to notice the response.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Bytes discarded at a time, on the stack.
+const DISCARD_BYTES: usize = 4096;
+
+/// Reads per poll while discarding, so that a fast sender cannot hold the thread.
+const DISCARDS_PER_POLL_MAX: usize = 64;
+
+/// See the file's front.
+pub struct Socket {
+    stream: TokioIo<TcpStream>,
+    write_timeout: Duration,
+    /// Set by the last response: the request's body may not have been read to its end.
+    linger: Arc<AtomicBool>,
+    said_goodbye: bool,
+    /// Runs while a write or the goodbye waits for the client.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    /// Wraps a connection.
+    pub fn new(stream: TcpStream, write_timeout: Duration, linger: Arc<AtomicBool>) -> Self {
+        Self { stream: TokioIo::new(stream), write_timeout, linger, said_goodbye: false, timer: None }
+    }
+
+    /// Passes a write's outcome on, unless the client has taken nothing for too long.
+    fn patient<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            if self.timer.is_some() {
+                self.timer = None;
+            }
+            return poll;
+        }
+        ready!(self.wait(cx, self.write_timeout));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read its response")))
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>, timeout: Duration) -> Poll<()> {
+        self.timer.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
+    }
+
+    /// Discards input until the client is done, or time is up.
+    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut bytes = [0; DISCARD_BYTES];
+        for _ in 0..DISCARDS_PER_POLL_MAX {
+            if self.wait(cx, LINGER).is_ready() {
+                return Poll::Ready(());
+            }
+            let mut buffer = ReadBuf::new(&mut bytes);
+            match ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.patient(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.patient(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.said_goodbye {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.said_goodbye = true;
+            self.timer = None;
+        }
+        if self.linger.load(Ordering::Relaxed) {
+            ready!(self.discard(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
