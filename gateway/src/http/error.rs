@@ -92,19 +92,22 @@ impl<'a> Context<'a> {
         document
     }
 
-    /// One line per failure. It reads alone, and never shows what a caller sent as a payload.
+    /// One line per failure. The detail may repeat what a caller or a guest sent, which is never
+    /// logged, so only those about the gateway itself are.
     fn log(&self, error: &Error) {
-        let problem = error.kind.slug();
+        let (title, problem) = (error.kind.title(), error.kind.slug());
         let call = self.call.as_str();
         let task = self.task.unwrap_or_default();
         let function = self.function.unwrap_or_default();
-        let phase = error.phase.map(|phase| phase.as_str()).unwrap_or_default();
+        let phase = error.phase.map(|phase| phase.as_str());
+        let limit = error.limit.as_ref().map(|(name, _)| *name);
+        let detail = (error.kind.blame() == Blame::Gateway).then_some(error.detail.as_str());
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    call.id = call, task.name = task, task.function = function, problem, phase,
+                    call.id = call, task.name = task, task.function = function, problem, phase, limit, detail,
                     cause = error.cause.as_ref().map(|cause| format!("{cause:#}")),
-                    "call {call} failed with {problem}: {}", error.detail
+                    "call {call} failed with {problem}: {title}"
                 )
             };
         }

@@ -10,6 +10,7 @@ use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, ti
 use crate::error::{Error, Kind};
 use crate::invoke::{Call, Finished};
 use crate::registry::{RouteMatch, Snapshot, Task};
+use crate::runtime::Progress;
 use crate::task::{Arguments, Output, TaskName, Timing};
 use axum::Extension;
 use axum::body::Body;
@@ -78,7 +79,7 @@ pub async fn route(
     request: Request,
 ) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
-    let error = match matched(&gateway.registry.snapshot(), method, path) {
+    let error = match gateway.registry.snapshot().route(method.as_str(), path) {
         RouteMatch::Found { task, function, pairs } => {
             return answer(&gateway, call, Ok(Asked { task, function, pairs }), request).await;
         }
@@ -121,36 +122,19 @@ fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
     }
 }
 
-/// The route of a manifest. `HEAD` is served wherever `GET` is; the server drops the body.
-fn matched(snapshot: &Snapshot, method: &Method, path: &str) -> RouteMatch {
-    match snapshot.route(method.as_str(), path) {
-        RouteMatch::MethodNotAllowed { .. } if method == Method::HEAD => snapshot.route("GET", path),
-        other => other,
-    }
-}
-
 fn options(allow: &[String]) -> Response<Body> {
     let mut response = probes::no_content();
-    if let Ok(value) = HeaderValue::from_str(&allowed(allow)) {
+    if let Ok(value) = HeaderValue::from_str(&allow.join(",")) {
         response.headers_mut().insert(ALLOW, value);
     }
     response
 }
 
 fn other_method(method: &Method, allow: &[String]) -> Error {
-    let allowed = allowed(allow);
+    let allowed = allow.join(",");
     let mut error = Error::new(Kind::MethodNotAllowed, format!("found {method}, expected one of: {allowed}"));
     error.allow = Some(allowed);
     error
-}
-
-fn allowed(methods: &[String]) -> String {
-    let head = methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD");
-    let mut allowed = methods.join(",");
-    if head {
-        allowed.push_str(",HEAD");
-    }
-    allowed
 }
 
 fn unknown_path(path: &str) -> Error {
@@ -206,7 +190,8 @@ async fn run(
     let (body, _charge) =
         body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
     let arguments = Arguments { pairs, body };
-    let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait };
+    let progress = Progress::default();
+    let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait, progress };
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     result

@@ -53,7 +53,7 @@ const READ_BYTES_MAX: usize = 256 * limits::KIB as usize;
 /// # Errors
 /// If the listener has no address, which means that it is broken.
 pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl Future) -> io::Result<()> {
-    tracing::info!(listen = %listener.local_addr()?, "serving");
+    tracing::debug!(listen = %listener.local_addr()?, "accepting connections");
     let router = routes(Arc::clone(&gateway));
     let http = parser(&gateway);
     let graceful = GracefulShutdown::new();
@@ -79,7 +79,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl 
         }
     }
     drop(listener);
-    tracing::info!(connections = connections.len(), "closing connections");
+    tracing::debug!(connections = connections.len(), "closing connections");
     graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
     Ok(())
