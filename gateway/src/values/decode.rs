@@ -25,7 +25,8 @@ pub const BYTE_LIST_BYTES_MAX: usize = 1 << 20;
 pub struct Limits {
     /// Deepest nesting of arrays and objects, in levels.
     pub depth_max: usize,
-    /// Most values of all types together; each costs 40 bytes of host memory.
+    /// Most values of all types together; each costs 40 bytes of host memory. A record's field
+    /// counts twice, since its name is stored beside it.
     pub elements_max: usize,
     /// Most bytes of all strings, labels and field names together.
     pub bytes_max: usize,
@@ -379,11 +380,12 @@ impl Walk<'_, '_> {
     }
 
     fn record(&mut self, fields: &[Param]) -> Decoded<Val> {
-        // Charged before the slots are made: a record of many options may be written as `{}`.
-        self.budget.elements(fields.iter().filter(|field| may_be_absent(&field.shape)).count())?;
+        // One more per field: its name is a string of its own in every value.
+        self.budget.elements(fields.len())?;
         let mut slots: Vec<Option<Val>> = Vec::new();
         slots.resize_with(fields.len(), || None);
         self.members(fields, &mut slots)?;
+        self.budget.elements(slots.iter().filter(|slot| slot.is_none()).count())?;
         let mut vals = Vec::with_capacity(fields.len());
         for (field, slot) in fields.iter().zip(slots) {
             vals.push((self.budget.string(&field.name)?, present(field, slot)?));

@@ -90,7 +90,8 @@ fn echo(item: &Shape) -> String {
 }
 
 fn parameter(engine: &Engine, component: &Component, function: &str) -> wasmtime::component::Type {
-    let export = component.component_type().get_export(engine, function).expect("the export");
+    let ty = component.component_type();
+    let export = ty.get_export(engine, function).expect("the export");
     match export.ty {
         ComponentItem::ComponentFunc(func) => func.params().next().expect("a parameter").1,
         _ => panic!("not a function"),
@@ -173,7 +174,8 @@ fn refusal(defs: &str, ty: &str) -> String {
     let engine = Engine::new(&config).unwrap();
     let component =
         Component::new(&engine, wat::parse_str(&text).unwrap()).unwrap_or_else(|e| panic!("{e:?}"));
-    let import = component.component_type().get_import(&engine, "i").unwrap();
+    let ty = component.component_type();
+    let import = ty.get_import(&engine, "i").unwrap();
     let ComponentItem::ComponentInstance(instance) = import.ty else { panic!("not an instance") };
     let ComponentItem::ComponentFunc(func) = instance.get_export(&engine, "f").unwrap().ty else {
         panic!("not a function")
