@@ -106,6 +106,26 @@ fn percentiles(mut times: Vec<Duration>) -> String {
 fn main() {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let default_spin = Config::default().spin;
+    let (single, share, _) = pool(1, default_spin);
+    let n: u32 = 1_000_000;
+    let start = Instant::now();
+    for _ in 0..n {
+        drop(share.try_enter());
+    }
+    println!("permit out and back: {:?}", start.elapsed() / n);
+    let permit = share.try_enter().unwrap();
+    let verdicts = single.submit(permit, NO_LIMIT, move |run| async move {
+        let start = Instant::now();
+        let mut yields = 0;
+        for _ in 0..n {
+            yields += u32::from(run.verdict() != Verdict::Continue);
+        }
+        (start.elapsed() / n, yields)
+    });
+    println!(
+        "verdict (and how many said yield): {:?}",
+        wait(verdicts, &waker).unwrap().0
+    );
     for workers in 1..=4 {
         let (pool, share, _) = pool(workers, default_spin);
         let n: u32 = 300_000;

@@ -31,17 +31,9 @@ impl Clock {
 }
 
 /// CPU time of the calling thread. A system call (0.1–0.5 µs): one per slice is the aim.
-#[cfg(not(miri))]
 pub(crate) fn thread_cpu_ns() -> u64 {
     let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     let seconds = u64::try_from(t.tv_sec).unwrap_or(0);
     let rest = u64::try_from(t.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(rest)
-}
-
-/// The interpreter has no such clock; wall time stands in for it.
-#[cfg(miri)]
-pub(crate) fn thread_cpu_ns() -> u64 {
-    thread_local!(static START: Instant = Instant::now());
-    START.with(|s| nanos(s.elapsed()))
 }

@@ -14,11 +14,12 @@
 //! | `worker.rs`, `ticker.rs` | the threads |
 //! | `sync.rs`, `clock.rs` | the primitives under all of it |
 //!
-//! The idle protocol and the stop transitions are model-checked:
+//! The idle protocol and the stop transitions are checked in every interleaving (half a
+//! minute), and the figures printed, by
 //!
 //! ```text
-//! RUSTFLAGS="--cfg loom" cargo test -p unblock-pool --lib --release loom
-//! cargo +nightly miri test -p unblock-pool --lib
+//! RUSTFLAGS="--cfg loom" cargo test -p unblock-pool --lib loom
+//! cargo run --release -p unblock-pool --example figures
 //! ```
 #![forbid(unsafe_code)]
 #![allow(

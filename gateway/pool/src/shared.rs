@@ -12,10 +12,15 @@ use crate::run::{Core, Ended, Stop};
 use crate::sync::Signal;
 use crate::ticker::Deadlines;
 use async_task::{Runnable, ScheduleInfo};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::thread::Thread;
+
+/// Deadlines fired before the lock is let go: thousands may come due together, and the workers
+/// want the lock too.
+const FIRES_PER_LOCK_MAX: usize = 64;
 
 /// A run as async-task hands it over.
 pub(crate) type Ready = Runnable<Arc<Core>>;
@@ -95,6 +100,12 @@ pub(crate) enum Next {
     Exit,
 }
 
+/// Calls what others wrote, from threads that must not die of it.
+fn guarded(call: impl FnOnce()) {
+    // The panic hook has had its say; nobody here could do more.
+    let _ = catch_unwind(AssertUnwindSafe(call));
+}
+
 impl Shared {
     pub(crate) fn new(
         clock: Clock,
@@ -160,7 +171,7 @@ impl Shared {
         }
         if fx.interrupt {
             self.interrupts.fetch_add(1, Ordering::Relaxed);
-            (self.interrupt)();
+            guarded(|| (self.interrupt)());
         }
         if fx.ticker
             && let Some(ticker) = self.ticker_thread.get()
@@ -169,7 +180,7 @@ impl Shared {
             ticker.unpark();
         }
         for waker in fx.wakers {
-            waker.wake();
+            guarded(|| waker.wake());
         }
         drop(fx.garbage);
     }
@@ -481,9 +492,12 @@ impl State {
         });
     }
 
-    /// Stops the runs whose deadline has passed while they waited.
-    pub(crate) fn fire_due(&mut self, shared: &Shared, now_ns: u64, fx: &mut Effects) {
-        while let Some((at_ns, key)) = self.deadlines.pop_due(now_ns) {
+    /// Stops runs whose deadline has passed while they waited. `true`: there are more.
+    pub(crate) fn fire_due(&mut self, shared: &Shared, now_ns: u64, fx: &mut Effects) -> bool {
+        for _ in 0..FIRES_PER_LOCK_MAX {
+            let Some((at_ns, key)) = self.deadlines.pop_due(now_ns) else {
+                return false;
+            };
             let Some(slot) = self.levels.payload_mut(key) else {
                 continue;
             };
@@ -501,5 +515,6 @@ impl State {
                 self.hurry(shared, key, fx);
             }
         }
+        self.deadlines.next_ns() <= now_ns
     }
 }

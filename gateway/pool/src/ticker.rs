@@ -77,7 +77,11 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             return;
         }
         state.ticker_asleep = false;
-        state.fire_due(shared, now_ns, &mut fx);
+        if state.fire_due(shared, now_ns, &mut fx) {
+            drop(state);
+            shared.apply(fx);
+            continue;
+        }
         let busy = state.levels.running() > 0;
         let slices = state.slices;
         if busy || slices != slices_seen {

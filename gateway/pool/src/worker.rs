@@ -69,10 +69,6 @@ fn spin(shared: &Shared, signal: &Signal) -> bool {
 
 /// The threads that serve requests come first. Not allowed to (raising a lowered priority):
 /// the pool works all the same.
-#[cfg(not(miri))]
 fn lower_priority(nice: i32) {
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice);
 }
-
-#[cfg(miri)]
-fn lower_priority(_nice: i32) {}

@@ -239,7 +239,7 @@ fn threads_that_enter_and_give_up_at_random_lose_no_permit() {
         for thread in 0..6_usize {
             let (shares, pool) = (&shares, &rig.pool);
             scope.spawn(move || {
-                for i in 0..if cfg!(miri) { 10 } else { 2000 } {
+                for i in 0..2000 {
                     let mut enter = shares[(thread + i) % 3].enter();
                     match poll(&mut enter) {
                         Poll::Ready(Ok(permit)) if i % 2 == 0 => {
@@ -261,7 +261,7 @@ fn threads_that_enter_and_give_up_at_random_lose_no_permit() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 128 }, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any order of entering, polling, giving up and giving back keeps the bounds, and at the
     /// end everything is back.

@@ -49,7 +49,7 @@ fn dropping_the_ticket_of_a_running_loop_ends_it() {
 #[test]
 fn a_queued_run_behind_a_thousand_loops_is_cancelled_at_once() {
     let rig = rig(1);
-    let n = if cfg!(miri) { 5 } else { 1000 };
+    let n = 1000;
     let mut loops = loops(&rig, n);
     let best = best_of(5, || {
         let victim = loops.swap_remove(n / 2);
@@ -64,7 +64,7 @@ fn a_queued_run_behind_a_thousand_loops_is_cancelled_at_once() {
 #[test]
 fn a_parked_run_is_cancelled_at_once_behind_a_thousand_loops() {
     let rig = rig(1);
-    let loops = loops(&rig, if cfg!(miri) { 5 } else { 1000 });
+    let loops = loops(&rig, 1000);
     let best = best_of(5, || {
         let drops = Drops::default();
         let probe = drops.probe();
@@ -244,7 +244,7 @@ fn what_a_future_returns_after_it_was_told_to_stop_is_no_output() {
 #[test]
 fn ten_thousand_parked_runs_meet_their_deadlines_together() {
     let rig = rig(2);
-    let n = if cfg!(miri) { 20 } else { 10_000 };
+    let n = 10_000;
     let budget = Budget {
         wall: Duration::from_secs(2),
         ..no_limit()

@@ -110,7 +110,7 @@ fn a_stream_of_short_runs_wakes_the_ticker_only_once() {
 #[test]
 fn waking_from_many_threads_while_running_loses_no_wake() {
     let rig = rig(2);
-    let rounds = if cfg!(miri) { 20 } else { 3000 };
+    let rounds = 3000;
     for _ in 0..rounds {
         let gate = Gate::default();
         let passed = gate.passed();

@@ -1,4 +1,5 @@
 //! A pool for tests, guests that loop or wait, and a way to block on a future.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::future::Future;
 use std::num::NonZeroUsize;
