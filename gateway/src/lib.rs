@@ -1,1 +1,41 @@
-//! Placeholder.
+//! **Unblock** runs blocking WebAssembly tasks behind HTTP without ever blocking.
+//!
+//! This page is the map. Five nouns, never overloaded:
+//!
+//! - a *Task* is a loaded module: one file of the tasks folder, judged, compiled and linked;
+//! - a *Run* is one execution of one of its functions, in a fresh instance;
+//! - a *Job* is a stored, asynchronous run (a reserved name, not built yet);
+//! - a *Slice* is one stretch of a run on a worker thread, between two yields;
+//! - a *Level* is a row of the pool's queue: new runs on top, long ones below.
+//!
+//! Life of a call: [`http`] reads the request and finds the function in the [`registry`]'s
+//! immutable snapshot → [`invoke`] waits for a slot of the task and submits the run to the pool →
+//! [`runtime`] decodes the arguments ([`values`]), makes an instance and calls the guest, in slices
+//! on the pool's worker threads → the outcome comes back as a value or an [`error`] → [`http`]
+//! writes it. A caller who hangs up drops the handler's future, and with it the run.
+//!
+//! Modules may use only what stands below them (held by `tests/tidy.rs`):
+//!
+//! | rank | modules | must not know |
+//! |---|---|---|
+//! | 8 | [`cli`], [`app`] | request details |
+//! | 7 | [`config`] | how things run |
+//! | 6 | [`http`] | wasmtime, stores, threads |
+//! | 4 | [`invoke`] | who asked |
+//! | 3 | [`registry`] | wasmtime types |
+//! | 2 | [`runtime`] | axum, files, the queue's order |
+//! | 1 | [`values`], the crate `unblock_pool` | each other |
+//! | 0 | [`error`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod http;
+pub mod invoke;
+pub mod limits;
+pub mod registry;
+pub mod runtime;
+pub mod task;
+pub mod telemetry;
+pub mod values;

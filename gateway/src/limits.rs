@@ -178,7 +178,7 @@ pub fn duration(value: Duration) -> String {
 #[must_use]
 pub fn bytes(value: u64) -> String {
     for (unit, name) in [(1 << 30, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
-        if value >= unit && value % unit == 0 {
+        if value >= unit && value.is_multiple_of(unit) {
             return format!("{}{name}", value / unit);
         }
     }

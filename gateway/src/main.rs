@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The binary `unblock`: parse, run, exit code. Everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    unblock::cli::main()
+}

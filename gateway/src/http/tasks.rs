@@ -119,9 +119,10 @@ fn url(task: &TaskName, prepared: &Prepared, function: &Function) -> String {
 }
 
 fn routes(task: &Task) -> Vec<Value> {
+    let function = |index: usize| task.prepared.functions.get(index).map(|function| function.name.as_str());
     task.routes
         .iter()
-        .map(|route| json!({ "method": route.method, "path": route.path, "function": route.function }))
+        .map(|route| json!({ "method": route.method, "path": route.path, "function": function(route.function) }))
         .collect()
 }
 

@@ -7,6 +7,26 @@
 //! an error (`outcome.rs`). This layer knows no server, no files and no worker threads; of the pool
 //! it sees the handle of one run, which it asks whether to go on, to yield or to stop.
 
+mod arguments;
+mod call;
+mod component;
+mod core_module;
+mod detect;
+mod docs;
+pub mod engine;
+mod epoch;
+mod host;
+mod imports;
+mod limiter;
+mod outcome;
+mod prepare;
+mod stdio;
+
+pub use call::{Done, Start};
+pub use host::Progress;
+pub use outcome::stopped;
+pub use prepare::{ExtraImports, Runtime};
+
 use crate::error::{Error, Kind as ErrorKind};
 use crate::task::Kind;
 use crate::values::{Param, Shape};

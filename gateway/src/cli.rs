@@ -1,0 +1,424 @@
+//! The command line: `serve`, `run`, `check`. Parses, hands over, and turns ends into exit codes.
+//!
+//! `run` makes one local call in the same sandbox, with the same limits and error texts as the
+//! server's; `check` judges a file without calling it. Flags of the server are read in `config.rs`.
+//! Knows no HTTP.
+
+use crate::app::{self, TaskLoader};
+use crate::config::{Config, Flags};
+use crate::error::{Error, Kind, LoadError};
+use crate::invoke::{Call, Finished};
+use crate::registry::{self, Task};
+use crate::runtime::Progress;
+use crate::runtime::engine::Runs;
+use crate::task::{Arguments, Body, Format, Output};
+use crate::{limits, telemetry};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use serde_json::{Value, json};
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The task failed, or the file cannot be served.
+const EXIT_FAILED: u8 = 1;
+
+/// The command line, the configuration or the arguments are wrong.
+const EXIT_USAGE: u8 = 2;
+
+/// Slots of the engine for one local call.
+const LOCAL_RUNS: usize = 16;
+
+/// How often a progress bar is redrawn.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Runs blocking WebAssembly tasks behind HTTP without ever blocking.
+#[derive(Parser)]
+#[command(name = "unblock", version, about, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  unblock serve                                  serve ./tasks on http://127.0.0.1:8888
+  unblock serve --tasks /srv/tasks --listen 0.0.0.0:80
+  curl localhost:8888/tasks                      what is loaded
+  curl localhost:8888/tasks/primes/count?n=100   call a function
+  unblock run tasks/primes.wat count 100         the same, without a server
+  unblock check tasks/primes.wat                 what a module is, and what it would need";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a folder of tasks over HTTP.
+    #[command(after_help = "Examples:
+  unblock serve
+  unblock serve --tasks /srv/tasks --listen 0.0.0.0:80 --workers 8
+  UNBLOCK_LISTEN=[::]:8888 UNBLOCK_LOG_FORMAT=json unblock serve")]
+    Serve(Box<Flags>),
+    /// Call one function of a module, here and now.
+    #[command(after_help = "Arguments are by position, by name (name=value), or one JSON object or array.
+
+Examples:
+  unblock run tasks/primes.wat count 100
+  unblock run tasks/sleep.wasm seconds=0.5
+  unblock run tasks/password.wasm hash '{\"password\": \"correct horse\"}'
+  unblock run tasks/thumbnail.wasm width=200 --body photo.jpg > small.png")]
+    Run {
+        /// The module, a .wasm or .wat file; a manifest beside it counts.
+        file: PathBuf,
+        /// The function (if the task has several), then its arguments.
+        #[arg(value_name = "FUNCTION] [ARGS", allow_hyphen_values = true)]
+        rest: Vec<String>,
+        /// File with the request body; "-" is standard input.
+        #[arg(long, value_name = "FILE")]
+        body: Option<PathBuf>,
+        /// Write the result as JSON, and a failure as a JSON object on standard error.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        flags: Box<Flags>,
+    },
+    /// Tell what a module is, what can be called, and what it would need.
+    #[command(after_help = "Exit code 0 if the module can be served, 1 if not.
+
+Examples:
+  unblock check tasks/sleep.wasm
+  unblock check --json tasks/sleep.wasm | jq .functions")]
+    Check {
+        /// The module, a .wasm or .wat file; a manifest beside it counts.
+        file: PathBuf,
+        /// Write a JSON object.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        flags: Box<Flags>,
+    },
+}
+
+/// Parses the command line, runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    if std::env::args_os().len() <= 1 {
+        // A bare `unblock` is a question.
+        let _ = Cli::command().print_help();
+        return ExitCode::from(EXIT_USAGE);
+    }
+    match Cli::parse().command {
+        Command::Serve(flags) => serve(&flags),
+        Command::Run { file, rest, body, json, flags } => local(flags, |config| {
+            run(config, &file, &rest, body.as_deref(), if json { Format::Json } else { Format::Natural })
+        }),
+        Command::Check { file, json, flags } => local(flags, |config| check(config, &file, json)),
+    }
+}
+
+fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
+    // Standard error may be closed; there is nobody left to tell.
+    let _ = writeln!(std::io::stderr(), "unblock: {message}");
+    ExitCode::from(code)
+}
+
+fn say(text: &str) {
+    // A closed pipe (`| head`) is no failure of ours.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn serve(flags: &Flags) -> ExitCode {
+    let config = match Config::read(flags) {
+        Ok(config) => config,
+        Err(mistakes) => return fail(EXIT_USAGE, mistakes.to_string().trim_end()),
+    };
+    if let Err(message) = telemetry::install(config.log_format, Some(&config.log)) {
+        return fail(EXIT_USAGE, format!("--log (or UNBLOCK_LOG): {message}"));
+    }
+    match app::start(&config, None).and_then(app::Server::run_until_signalled) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILED, format!("{error:#}")),
+    }
+}
+
+/// Settings of a local command: the server's, with few slots and no tasks folder.
+fn local(mut flags: Box<Flags>, command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    flags.tasks = ".".to_owned();
+    match Config::read(&flags) {
+        Ok(mut config) => {
+            config.engine.runs = Runs { count: LOCAL_RUNS, ..config.engine.runs };
+            config.nice = 0;
+            command(config)
+        }
+        Err(mistakes) => fail(EXIT_USAGE, mistakes.to_string().trim_end()),
+    }
+}
+
+/// The layers below HTTP, and what became of one file on them.
+struct Local {
+    core: app::Core,
+    task: Result<Arc<Task>, LoadError>,
+    // Last: the pool's threads use it until they are joined.
+    tokio: tokio::runtime::Runtime,
+}
+
+/// Builds the layers and loads the file.
+fn load(config: &Config, file: &Path) -> Result<Local, String> {
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|error| format!("starting a thread: {error}"))?;
+    let core = app::core(config, tokio.handle().clone(), None).map_err(|error| format!("{error:#}"))?;
+    let loader = TaskLoader::new(Arc::clone(&core.runtime), Arc::clone(&core.pool));
+    let task = registry::load_file(file, &config.registry, &loader);
+    Ok(Local { core, task, tokio })
+}
+
+fn check(config: Config, file: &Path, json: bool) -> ExitCode {
+    let local = match load(&config, file) {
+        Ok(local) => local,
+        Err(message) => return fail(EXIT_FAILED, message),
+    };
+    match local.task {
+        Ok(task) if json => say(&format!("{:#}\n", describe(&task))),
+        Ok(task) => say(&report(file, &task)),
+        Err(error) if json => {
+            say(&format!("{:#}\n", json!({"served": false, "reason": error.reason, "remedies": error.remedies})));
+            return ExitCode::from(EXIT_FAILED);
+        }
+        Err(error) => return fail(EXIT_FAILED, format!("{} cannot be served: {error}", file.display())),
+    }
+    ExitCode::SUCCESS
+}
+
+fn describe(task: &Task) -> Value {
+    let prepared = &task.prepared;
+    let functions: Vec<Value> = prepared
+        .functions
+        .iter()
+        .map(|function| {
+            json!({
+                "name": function.name,
+                "interface": function.interface,
+                "type": function.signature(),
+                "description": function.description,
+                "parameters": crate::values::params_schema(&function.params),
+                "raw_body": function.raw_body,
+            })
+        })
+        .collect();
+    let hidden: Vec<Value> =
+        prepared.hidden.iter().map(|hidden| json!({"name": hidden.name, "reason": hidden.reason})).collect();
+    json!({
+        "served": true,
+        "task": task.name.as_str(),
+        "kind": prepared.kind.as_str(),
+        "digest": prepared.digest,
+        "size_bytes": prepared.size_bytes,
+        "memory_min_bytes": prepared.memory_min,
+        "description": prepared.description,
+        "functions": functions,
+        "hidden": hidden,
+        "imports": prepared.imports,
+        "warnings": task.warnings,
+    })
+}
+
+fn report(file: &Path, task: &Task) -> String {
+    use std::fmt::Write as _;
+    let prepared = &task.prepared;
+    let mut text = format!(
+        "{}: {}, {}, starts with {} of memory, digest {}\n",
+        file.display(),
+        prepared.kind.as_str(),
+        limits::bytes(prepared.size_bytes),
+        limits::bytes(prepared.memory_min),
+        prepared.digest
+    );
+    // Writing to a String cannot fail.
+    if let Some(description) = &prepared.description {
+        let _ = writeln!(text, "\n{description}");
+    }
+    text.push_str("\nfunctions\n");
+    for function in &prepared.functions {
+        let _ = writeln!(text, "  {}: {}", function.full_name(), function.signature());
+        for line in function.description.iter().flat_map(|description| description.lines()) {
+            let _ = writeln!(text, "      {line}");
+        }
+    }
+    let mut list = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let _ = writeln!(text, "\n{title}\n  {}", lines.join("\n  "));
+        }
+    };
+    list("not callable", prepared.hidden.iter().map(|hidden| format!("{}: {}", hidden.name, hidden.reason)).collect());
+    list("imports (all satisfied)", prepared.imports.clone());
+    list("routes", task.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect());
+    list("warnings", task.warnings.clone());
+    text
+}
+
+fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format: Format) -> ExitCode {
+    let Local { core, task, tokio } = match load(&config, file) {
+        Ok(local) => local,
+        Err(message) => return fail(EXIT_FAILED, message),
+    };
+    let task = match task {
+        Ok(task) => task,
+        Err(error) => return fail(EXIT_FAILED, format!("{} cannot be served: {error}", file.display())),
+    };
+    for warning in &task.warnings {
+        let _ = writeln!(std::io::stderr(), "warning: {warning}");
+    }
+    let progress = Progress::default();
+    let (function, arguments) = match arguments(&task, rest, body) {
+        Ok(meant) => meant,
+        Err(error) => return failed(&error, format),
+    };
+    let call = Call {
+        id: Arc::from("local"),
+        task: Arc::clone(&task),
+        function,
+        arguments,
+        format,
+        wait: None,
+        progress: progress.clone(),
+    };
+    let finished = tokio.block_on(async {
+        tokio::select! {
+            finished = core.invoker.call(call) => Some(finished),
+            () = show(progress) => None,
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    match finished {
+        None => fail(EXIT_FAILED, "stopped"),
+        Some(Finished { result: Err(error), .. }) => failed(&error, format),
+        Some(Finished { result: Ok(output), .. }) => {
+            write(output);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The function meant and its arguments, from what follows the file on the command line.
+fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize, Arguments), Error> {
+    let prepared = &task.prepared;
+    let named = rest.first().filter(|first| {
+        prepared.functions.len() != 1
+            || prepared.functions.iter().any(|function| function.name == **first || function.full_name() == **first)
+    });
+    let function = prepared.find(named.map(String::as_str))?;
+    let rest = rest.get(usize::from(named.is_some())..).unwrap_or_default();
+    let mut arguments = Arguments::default();
+    if let Some(body) = body {
+        arguments.body = Body::Bytes { content_type: None, bytes: read(body, task.limits.input)?.into() };
+    }
+    if let [document] = rest
+        && document.trim_start().starts_with(['{', '['])
+        && body.is_none()
+    {
+        let content_type = Some("application/json".to_owned());
+        arguments.body = Body::Bytes { content_type, bytes: document.clone().into_bytes().into() };
+        return Ok((function, arguments));
+    }
+    let params = prepared.functions.get(function).map(|function| function.params.as_slice()).unwrap_or_default();
+    let mut positions = params.iter();
+    for text in rest {
+        let by_name = text.split_once('=').filter(|(name, _)| {
+            params.iter().any(|param| param.name == *name || param.name == name.replace('_', "-"))
+        });
+        let pair = match by_name {
+            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            None => match positions.next() {
+                Some(param) => (param.name.clone(), text.clone()),
+                None => {
+                    let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
+                    return Err(Error::new(
+                        Kind::BadArguments,
+                        format!("found one argument more, {text:?}; expected {}: {}", names.len(), names.join(", ")),
+                    ));
+                }
+            },
+        };
+        arguments.pairs.push(pair);
+    }
+    Ok((function, arguments))
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let source: Result<Box<dyn std::io::Read>, _> = if path == Path::new("-") {
+        Ok(Box::new(std::io::stdin()))
+    } else {
+        std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn std::io::Read>)
+    };
+    source
+        .and_then(|source| source.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|error| Error::new(Kind::BadArguments, format!("cannot read {}: {error}", path.display())))?;
+    if bytes.len() as u64 > limit {
+        let limit = limits::bytes(limit);
+        return Err(Error::new(Kind::InputTooLarge, format!("{} is over {limit}", path.display())).limit("input", limit));
+    }
+    Ok(bytes)
+}
+
+fn write(output: Output) {
+    let mut stdout = std::io::stdout();
+    // A closed pipe is no failure of ours.
+    let _ = match output {
+        Output::Empty => Ok(()),
+        Output::Text(text) if stdout.is_terminal() => writeln!(stdout, "{text}"),
+        Output::Text(text) => stdout.write_all(text.as_bytes()),
+        Output::Json(bytes) => stdout.write_all(&bytes).and_then(|()| stdout.write_all(b"\n")),
+        Output::Binary(bytes) | Output::Raw { body: bytes, .. } => stdout.write_all(&bytes),
+    };
+    let _ = stdout.flush();
+}
+
+/// Tells a failure in the words of the server's problem documents.
+fn failed(error: &Error, format: Format) -> ExitCode {
+    let code = match error.kind {
+        Kind::BadArguments | Kind::BadJson | Kind::UnknownFunction | Kind::AmbiguousFunction => EXIT_USAGE,
+        _ => EXIT_FAILED,
+    };
+    if format == Format::Json {
+        let value: Option<Value> = error.value.as_deref().and_then(|value| serde_json::from_str(value).ok());
+        let document = json!({
+            "problem": error.kind.slug(),
+            "detail": error.detail,
+            "pointer": error.pointer,
+            "value": value,
+            "backtrace": error.backtrace,
+            "stderr": error.stderr,
+        });
+        let _ = writeln!(std::io::stderr(), "{document}");
+        return ExitCode::from(code);
+    }
+    let mut text = error.to_string();
+    if !error.nearest.is_empty() {
+        text.push_str(&format!("\n  did you mean {}?", error.nearest.join(" or ")));
+    }
+    for frame in &error.backtrace {
+        text.push_str(&format!("\n  at {frame}"));
+    }
+    if let Some(stderr) = &error.stderr {
+        text.push_str(&format!("\n  the guest wrote:\n    {}", stderr.replace('\n', "\n    ")));
+    }
+    fail(code, text)
+}
+
+/// Draws the guest's progress while there is some to draw; never ends by itself.
+async fn show(progress: Progress) {
+    let mut bar: Option<indicatif::ProgressBar> = None;
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let Some((fraction, message)) = progress.last() else { continue };
+        if !std::io::stderr().is_terminal() {
+            return std::future::pending().await;
+        }
+        let bar = bar.get_or_insert_with(|| indicatif::ProgressBar::new(1000));
+        bar.set_position((fraction * 1000.0) as u64);
+        bar.set_message(message);
+    }
+}

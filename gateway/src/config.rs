@@ -1,0 +1,326 @@
+//! Flags and environment → the settings of every layer; all mistakes told at once.
+//!
+//! `cli.rs` hands over texts as they were written. Each is read here, with its flag named in the
+//! message, and nothing is bound, created or started before all of them are right. Knows how to
+//! read values, not how things run.
+
+use crate::limits::{self, Ceilings, Limits};
+use crate::runtime::engine::{self, Runs};
+use crate::telemetry::LogFormat;
+use crate::{http, registry};
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the command line and the environment say, as texts; `None` means the default.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Folder of task modules.
+    #[arg(long, env = "UNBLOCK_TASKS", value_name = "DIR", default_value = "tasks", help_heading = "Server")]
+    pub tasks: String,
+    /// Address and port to listen on.
+    #[arg(long, env = "UNBLOCK_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8888", help_heading = "Server")]
+    pub listen: String,
+    /// Time that runs get to end after SIGTERM or SIGINT.
+    #[arg(long, env = "UNBLOCK_GRACE", value_name = "TIME", default_value = "30s", help_heading = "Server")]
+    pub grace: String,
+    /// Log lines as text or json.
+    #[arg(long, env = "UNBLOCK_LOG_FORMAT", value_name = "FORMAT", default_value = "text", help_heading = "Server")]
+    pub log_format: String,
+    /// What is logged, e.g. "info" or "warn,unblock=debug".
+    #[arg(long, env = "UNBLOCK_LOG", value_name = "FILTER", default_value = "", hide_default_value = true, help_heading = "Server")]
+    pub log: String,
+    /// Threads that run guests [default: number of cores].
+    #[arg(long, env = "UNBLOCK_WORKERS", value_name = "N", help_heading = "Machine")]
+    pub workers: Option<String>,
+    /// Threads that serve HTTP [default: number of cores].
+    #[arg(long, env = "UNBLOCK_HTTP_THREADS", value_name = "N", help_heading = "Machine")]
+    pub http_threads: Option<String>,
+    /// Niceness of the worker threads, 0 to 19, so that HTTP comes first.
+    #[arg(long, env = "UNBLOCK_NICE", value_name = "N", default_value = "5", help_heading = "Machine")]
+    pub nice: String,
+    /// Runs in flight at most [default: from vm.max_map_count and memory].
+    #[arg(long, env = "UNBLOCK_MAX_RUNS", value_name = "N", help_heading = "Machine")]
+    pub max_runs: Option<String>,
+    /// Wasm stack of a run.
+    #[arg(long, env = "UNBLOCK_STACK", value_name = "SIZE", default_value = "1MiB", help_heading = "Machine")]
+    pub stack: String,
+    /// Folder for compiled code, or "off" [default: unblock in the user's cache folder].
+    #[arg(long, env = "UNBLOCK_CACHE", value_name = "DIR", help_heading = "Machine")]
+    pub cache: Option<String>,
+    /// Threads that compile.
+    #[arg(long, env = "UNBLOCK_COMPILE_THREADS", value_name = "N", default_value = "1", help_heading = "Machine")]
+    pub compile_threads: String,
+    /// How often the tasks folder is looked at where file events are not delivered.
+    #[arg(long, env = "UNBLOCK_POLL", value_name = "TIME", default_value = "1s", help_heading = "Machine")]
+    pub poll: String,
+    /// Default wall time of a call, host waits included.
+    #[arg(long, env = "UNBLOCK_WALL", value_name = "TIME", default_value = "30s", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub wall: String,
+    /// Default CPU time of a call.
+    #[arg(long, env = "UNBLOCK_CPU", value_name = "TIME", default_value = "10s", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub cpu: String,
+    /// Default memory of a run: all linear memories and tables.
+    #[arg(long, env = "UNBLOCK_MEMORY", value_name = "SIZE", default_value = "128MiB", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub memory: String,
+    /// Default size of a request body.
+    #[arg(long, env = "UNBLOCK_INPUT", value_name = "SIZE", default_value = "16MiB", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub input: String,
+    /// Default size of a response body.
+    #[arg(long, env = "UNBLOCK_OUTPUT", value_name = "SIZE", default_value = "16MiB", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub output: String,
+    /// Default number of runs of one task in flight.
+    #[arg(long, env = "UNBLOCK_CONCURRENCY", value_name = "N", default_value = "256", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub concurrency: String,
+    /// Default number of calls of one task that may wait.
+    #[arg(long, env = "UNBLOCK_QUEUE", value_name = "N", default_value = "1024", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub queue: String,
+    /// Default time a call may wait for its turn.
+    #[arg(long, env = "UNBLOCK_QUEUE_WAIT", value_name = "TIME", default_value = "5s", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    pub queue_wait: String,
+    /// Most wall time a manifest gets.
+    #[arg(long, env = "UNBLOCK_MAX_WALL", value_name = "TIME", default_value = "1h", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_wall: String,
+    /// Most CPU time a manifest gets.
+    #[arg(long, env = "UNBLOCK_MAX_CPU", value_name = "TIME", default_value = "5m", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_cpu: String,
+    /// Most memory a manifest gets.
+    #[arg(long, env = "UNBLOCK_MAX_MEMORY", value_name = "SIZE", default_value = "1GiB", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_memory: String,
+    /// Largest request body a manifest gets.
+    #[arg(long, env = "UNBLOCK_MAX_INPUT", value_name = "SIZE", default_value = "64MiB", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_input: String,
+    /// Largest response body a manifest gets.
+    #[arg(long, env = "UNBLOCK_MAX_OUTPUT", value_name = "SIZE", default_value = "64MiB", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_output: String,
+    /// Most runs of one task in flight.
+    #[arg(long, env = "UNBLOCK_MAX_CONCURRENCY", value_name = "N", default_value = "100000", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_concurrency: String,
+    /// Most calls of one task that may wait.
+    #[arg(long, env = "UNBLOCK_MAX_QUEUE", value_name = "N", default_value = "100000", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_queue: String,
+    /// Most time a call may wait for its turn.
+    #[arg(long, env = "UNBLOCK_MAX_QUEUE_WAIT", value_name = "TIME", default_value = "1m", help_heading = "Ceilings (cap what manifests ask for)")]
+    pub max_queue_wait: String,
+}
+
+/// Everything the server needs, read and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// How long runs get to end at shutdown.
+    pub grace: Duration,
+    /// Worker threads.
+    pub workers: NonZeroUsize,
+    /// HTTP threads.
+    pub http_threads: NonZeroUsize,
+    /// Niceness of the workers.
+    pub nice: i32,
+    /// The engine's settings.
+    pub engine: engine::Settings,
+    /// The registry's settings.
+    pub registry: registry::Settings,
+    /// The edge's settings.
+    pub http: http::Settings,
+    /// Form of log lines.
+    pub log_format: LogFormat,
+    /// Filter of log lines.
+    pub log: String,
+}
+
+/// Every mistake found, a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        writeln!(f, "{count} mistake{} in the configuration:", if count == 1 { "" } else { "s" })?;
+        for mistake in &self.0 {
+            writeln!(f, "  {mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Most threads of one sort: beyond it the number is a typing error.
+const THREADS_MAX: usize = 1024;
+
+/// Least and most wasm stack in bytes: below it Rust's own start-up overflows, above it 10,000
+/// stacks no longer fit the address space.
+const STACK_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(64 << 20);
+
+/// Reads flags one by one and keeps every mistake.
+#[derive(Default)]
+struct Reader {
+    mistakes: Vec<String>,
+}
+
+impl Reader {
+    fn read<T>(&mut self, flag: &str, default: T, parsed: Result<T, String>) -> T {
+        parsed.unwrap_or_else(|message| {
+            let variable = format!("UNBLOCK_{}", flag.replace('-', "_").to_uppercase());
+            self.mistakes.push(format!("--{flag} (or {variable}): {message}"));
+            default
+        })
+    }
+
+    fn time(&mut self, flag: &str, text: &str) -> Duration {
+        let parsed = limits::parse_duration(text).and_then(|time| {
+            if time.is_zero() { Err(format!("found {text:?}, expected more than zero")) } else { Ok(time) }
+        });
+        self.read(flag, Duration::from_secs(1), parsed)
+    }
+
+    fn size(&mut self, flag: &str, text: &str) -> u64 {
+        self.read(flag, 1, limits::parse_bytes(text))
+    }
+
+    fn count(&mut self, flag: &str, text: &str, range: std::ops::RangeInclusive<usize>) -> usize {
+        let parsed = text.parse::<usize>().ok().filter(|count| range.contains(count)).ok_or_else(|| {
+            format!("found {text:?}, expected a whole number from {} to {}", range.start(), range.end())
+        });
+        self.read(flag, *range.start(), parsed)
+    }
+
+    fn threads(&mut self, flag: &str, text: Option<&str>) -> NonZeroUsize {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let Some(text) = text else { return cores };
+        NonZeroUsize::new(self.count(flag, text, 1..=THREADS_MAX)).unwrap_or(cores)
+    }
+}
+
+impl Config {
+    /// Reads all flags.
+    ///
+    /// # Errors
+    /// Every mistake with its flag, what was found, what was expected and what to do.
+    pub fn read(flags: &Flags) -> Result<Self, Mistakes> {
+        let mut reader = Reader::default();
+        let listen = reader.read("listen", SocketAddr::from(([127, 0, 0, 1], 8888)), address(&flags.listen));
+        let grace = reader.time("grace", &flags.grace);
+        let workers = reader.threads("workers", flags.workers.as_deref());
+        let http_threads = reader.threads("http-threads", flags.http_threads.as_deref());
+        let nice = i32::try_from(reader.count("nice", &flags.nice, 0..=19)).unwrap_or(0);
+        let engine = engine_settings(flags, &mut reader);
+        let tasks = reader.read("tasks", PathBuf::new(), folder(&flags.tasks));
+        let registry = registry::Settings {
+            tasks,
+            defaults: default_limits(flags, &mut reader),
+            ceilings: ceilings(flags, &mut reader),
+            poll: reader.time("poll", &flags.poll),
+            ..registry::Settings::default()
+        };
+        let log_format = reader.read("log-format", LogFormat::Text, match flags.log_format.as_str() {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            other => Err(format!("found {other:?}, expected text or json")),
+        });
+        if !reader.mistakes.is_empty() {
+            return Err(Mistakes(reader.mistakes));
+        }
+        Ok(Self {
+            listen,
+            grace,
+            workers,
+            http_threads,
+            nice,
+            engine,
+            registry,
+            http: http::Settings::default(),
+            log_format,
+            log: flags.log.clone(),
+        })
+    }
+}
+
+fn engine_settings(flags: &Flags, reader: &mut Reader) -> engine::Settings {
+    let machine = Runs::for_this_machine();
+    let runs = match &flags.max_runs {
+        None => machine,
+        Some(text) => {
+            let parsed = text
+                .parse::<usize>()
+                .map_err(|_| format!("found {text:?}, expected a whole number"))
+                .and_then(|count| machine.with_count(count));
+            reader.read("max-runs", machine, parsed)
+        }
+    };
+    let stack = limits::parse_bytes(&flags.stack).and_then(|bytes| {
+        if STACK_BYTES.contains(&bytes) {
+            Ok(bytes)
+        } else {
+            Err(format!("found {:?}, expected 64KiB to 64MiB", flags.stack))
+        }
+    });
+    engine::Settings {
+        runs,
+        stack_bytes: usize::try_from(reader.read("stack", 1 << 20, stack)).unwrap_or(engine::STACK_BYTES_DEFAULT),
+        cache: reader.read("cache", None, cache_folder(flags.cache.as_deref())),
+        compile_threads: reader.count("compile-threads", &flags.compile_threads, 1..=THREADS_MAX),
+    }
+}
+
+fn default_limits(flags: &Flags, reader: &mut Reader) -> Limits {
+    Limits {
+        wall: reader.time("wall", &flags.wall),
+        cpu: reader.time("cpu", &flags.cpu),
+        memory: reader.size("memory", &flags.memory),
+        input: reader.size("input", &flags.input),
+        output: reader.size("output", &flags.output),
+        concurrency: reader.count("concurrency", &flags.concurrency, 1..=usize::MAX),
+        queue: reader.count("queue", &flags.queue, 0..=usize::MAX),
+        queue_wait: reader.time("queue-wait", &flags.queue_wait),
+    }
+}
+
+fn ceilings(flags: &Flags, reader: &mut Reader) -> Ceilings {
+    Ceilings(Limits {
+        wall: reader.time("max-wall", &flags.max_wall),
+        cpu: reader.time("max-cpu", &flags.max_cpu),
+        memory: reader.size("max-memory", &flags.max_memory),
+        input: reader.size("max-input", &flags.max_input),
+        output: reader.size("max-output", &flags.max_output),
+        concurrency: reader.count("max-concurrency", &flags.max_concurrency, 1..=usize::MAX),
+        queue: reader.count("max-queue", &flags.max_queue, 0..=usize::MAX),
+        queue_wait: reader.time("max-queue-wait", &flags.max_queue_wait),
+    })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let expected = || format!("found {text:?}, expected an address and a port, such as 127.0.0.1:8888 or [::1]:8888");
+    text.to_socket_addrs().map_err(|_| expected())?.next().ok_or_else(expected)
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match std::fs::read_dir(&path) {
+        Ok(_) => Ok(path),
+        Err(error) => {
+            let remedy = match error.kind() {
+                std::io::ErrorKind::NotFound => format!("make it with `mkdir {text}`, or name another folder"),
+                std::io::ErrorKind::PermissionDenied => "let this user read it".to_owned(),
+                _ => "name a folder".to_owned(),
+            };
+            Err(format!("cannot read the tasks folder {text:?}: {error}; {remedy}"))
+        }
+    }
+}
+
+/// The folder named, or `unblock` in the user's cache folder (XDG Base Directory Specification).
+fn cache_folder(text: Option<&str>) -> Result<Option<PathBuf>, String> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    match text {
+        Some("off") => Ok(None),
+        Some("") => Err("found nothing, expected a folder or \"off\"".to_owned()),
+        Some(text) => Ok(Some(PathBuf::from(text))),
+        None => Ok(variable("XDG_CACHE_HOME")
+            .or_else(|| variable("HOME").map(|home| home.join(".cache")))
+            .map(|cache| cache.join("unblock"))),
+    }
+}

@@ -1,0 +1,172 @@
+//! What a caller sent → what the function takes, and what of the body goes to the guest raw.
+//!
+//! One rule for everybody: named texts (path, query) and the body together give each parameter
+//! once. A function that takes the raw body never has it parsed. Knows no HTTP types: media types
+//! are texts here. The mapping itself is in `values/`.
+
+use super::component::Given;
+use super::host::Request;
+use super::{Call, Function};
+use crate::error::{Error, Kind};
+use crate::task::{Arguments, Body, Part, Phase};
+use crate::values::{ArgError, ArgErrorKind, Args, Limits, Shape, decode_byte_field};
+use bytes::Bytes;
+
+/// Decodes the arguments of one call.
+///
+/// # Errors
+/// `bad-arguments` and `bad-json` with the place inside the document, `unsupported-media-type`.
+pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Request), Error> {
+    let Arguments { pairs, body } = arguments;
+    let limits = Limits::default();
+    if let Call::Component(export) = &function.call
+        && export.takes_bytes()
+    {
+        return lone_bytes(&pairs, body);
+    }
+    let mut args = Args::new(&function.params, &limits);
+    args.query(&pairs).map_err(refused)?;
+    let mut request = Request::default();
+    match body {
+        Body::Empty => {}
+        Body::Form(parts) => request = form(function, &mut args, parts)?,
+        Body::Bytes { content_type, bytes } => match (function.raw_body, bytes_param(function)) {
+            // The guest reads the body itself.
+            (true, _) if function.raw_answer => request = Request { body: bytes, content_type },
+            // One of several parameters is the body, unless the caller sent all of them as JSON.
+            (true, Some(index)) if !content_type.as_deref().is_some_and(is_json) => {
+                let value = decode_byte_field(&Shape::Bytes, &bytes, &limits).map_err(refused)?;
+                args.set(index, value).map_err(refused)?;
+            }
+            _ => named(&mut args, content_type.as_deref(), &bytes)?,
+        },
+    }
+    let values = args.finish().map_err(|error| refused_of(error, function))?;
+    Ok((Given::Values(values), request))
+}
+
+/// The body is the lone parameter, whatever its media type.
+fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request), Error> {
+    if let Some((name, _)) = pairs.first() {
+        return Err(Error::new(
+            Kind::BadArguments,
+            format!("found the parameter {name:?}, expected none: the request body is this function's only argument"),
+        )
+        .at(Phase::Instantiate));
+    }
+    let bytes = match body {
+        Body::Empty => Bytes::new(),
+        Body::Bytes { bytes, .. } => bytes,
+        Body::Form(mut parts) => match (parts.pop(), parts.len()) {
+            (Some(part), 0) => part.bytes,
+            (_, rest) => {
+                return Err(Error::new(
+                    Kind::BadArguments,
+                    format!("found {} form fields, expected one: the bytes", if rest == 0 { 0 } else { rest + 1 }),
+                )
+                .at(Phase::Instantiate));
+            }
+        },
+    };
+    Ok((Given::Bytes(bytes), Request::default()))
+}
+
+/// Parameters by name from a JSON or URL-encoded document.
+fn named(args: &mut Args<'_>, content_type: Option<&str>, bytes: &[u8]) -> Result<(), Error> {
+    match content_type {
+        None => args.json(bytes).map_err(refused),
+        Some(media) if is_json(media) => args.json(bytes).map_err(refused),
+        Some(media) if essence(media) == "application/x-www-form-urlencoded" => {
+            // What curl says of any `-d`: a document that opens like JSON is meant as JSON.
+            if matches!(bytes.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
+                return args.json(bytes).map_err(refused);
+            }
+            let pairs: Vec<(String, String)> = url::form_urlencoded::parse(bytes).into_owned().collect();
+            args.query(&pairs).map_err(refused)
+        }
+        Some(media) => Err(Error::new(
+            Kind::UnsupportedMediaType,
+            format!(
+                "found {media:?}, expected application/json, application/x-www-form-urlencoded or multipart/form-data; \
+                 with curl add -H 'content-type: application/json'"
+            ),
+        )
+        .at(Phase::Instantiate)),
+    }
+}
+
+/// Fields named like parameters are these; the one that is left over is the raw body.
+fn form(function: &Function, args: &mut Args<'_>, parts: Vec<Part>) -> Result<Request, Error> {
+    let is_param = |part: &Part| {
+        function.params.iter().any(|param| param.name == part.name || param.name == part.name.replace('_', "-"))
+    };
+    let (fields, rest): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(is_param);
+    let fields: Vec<(String, Bytes)> = fields.into_iter().map(|part| (part.name, part.bytes)).collect();
+    args.form(&fields).map_err(refused)?;
+    let mut rest = rest.into_iter();
+    match (rest.next(), rest.next()) {
+        (None, _) => Ok(Request::default()),
+        (Some(part), None) if function.raw_answer => {
+            Ok(Request { body: part.bytes, content_type: part.content_type })
+        }
+        (Some(part), None) if part.file && function.raw_body => match bytes_param(function) {
+            Some(index) => {
+                let limits = Limits::default();
+                let value = decode_byte_field(&Shape::Bytes, &part.bytes, &limits).map_err(refused)?;
+                args.set(index, value).map_err(refused)?;
+                Ok(Request::default())
+            }
+            None => Err(unknown_field(function, &part.name)),
+        },
+        (Some(part), _) => Err(unknown_field(function, &part.name)),
+    }
+}
+
+fn unknown_field(function: &Function, name: &str) -> Error {
+    let names: Vec<&str> = function.params.iter().map(|param| param.name.as_str()).collect();
+    Error::new(
+        Kind::BadArguments,
+        format!("found the form field {name:?}, expected fields named like the parameters: {}", names.join(", ")),
+    )
+    .nearest(name, names)
+    .at(Phase::Instantiate)
+}
+
+fn bytes_param(function: &Function) -> Option<usize> {
+    function.params.iter().position(|param| param.shape == Shape::Bytes)
+}
+
+fn refused(error: ArgError) -> Error {
+    let kind = match error.kind {
+        ArgErrorKind::BadJson => Kind::BadJson,
+        ArgErrorKind::BadArguments => Kind::BadArguments,
+        ArgErrorKind::TooLarge => Kind::InputTooLarge,
+    };
+    let mut problem = Error::new(kind, error.to_string()).at(Phase::Instantiate);
+    if error.kind == ArgErrorKind::BadArguments {
+        problem.pointer = Some(error.pointer);
+        problem.expected = Some(error.expected);
+    } else if let Some(limit) = error.limit {
+        problem.limit = Some((limit, error.expected));
+    }
+    problem
+}
+
+/// A missing argument of a function that reads the raw body: say where the others come from.
+fn refused_of(error: ArgError, function: &Function) -> Error {
+    let mut problem = refused(error);
+    if function.raw_answer {
+        problem.detail.push_str("; the body is the task's own, its parameters come from the query: ?name=value");
+    }
+    problem
+}
+
+fn essence(media: &str) -> &str {
+    media.split_once(';').map_or(media, |(essence, _)| essence).trim()
+}
+
+/// `application/json`, `text/json` and the `+json` suffix (RFC 6839).
+fn is_json(media: &str) -> bool {
+    let essence = essence(media);
+    essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
+}

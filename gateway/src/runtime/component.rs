@@ -1,0 +1,288 @@
+//! Kind: component with typed exports. Which functions it has, and how one is called.
+//!
+//! Every exported function whose types can cross becomes callable: dynamically through values, or,
+//! for functions of bytes alone, through a typed call that copies at memory speed. Functions that
+//! use resources, streams or futures are listed as hidden, with the reason. Knows nothing of the
+//! pool, of HTTP or of limits' sources.
+
+use super::detect::Survey;
+use super::host::Host;
+use super::{Answer, Call, Function, Hidden};
+use crate::error::LoadError;
+use crate::values::{Param, Shape};
+use bytes::Bytes;
+use wasmtime::Store;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Val};
+
+/// The interface that makes a task's functions take the raw request body.
+const BODY_INTERFACE: &str = "unblock:task/body@";
+
+/// A compiled component with its imports resolved.
+pub struct Linked(pub InstancePre<Host>);
+
+/// One exported function.
+pub struct Export {
+    index: ComponentExportIndex,
+    bytes: Option<Bytewise>,
+}
+
+/// The result of a function from bytes to something simple, called without dynamic values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bytewise {
+    Nothing,
+    Text,
+    Bytes,
+    TryNothing,
+    TryText,
+    TryBytes,
+}
+
+/// What a function returned.
+pub enum Returned {
+    /// Nothing, from a function without a result.
+    Nothing,
+    /// A value of the function's declared result type.
+    Value(Val),
+    /// Text of a typed call.
+    Text(String),
+    /// Bytes of a typed call.
+    Bytes(Vec<u8>),
+    /// The string error of a typed call.
+    Failed(String),
+}
+
+/// What a call takes.
+pub enum Given {
+    /// Dynamic values, in the parameters' order.
+    Values(Vec<Val>),
+    /// The lone `list<u8>` parameter.
+    Bytes(Bytes),
+}
+
+/// The functions of `component`, and the exports that cannot be called.
+///
+/// # Errors
+/// Nothing of it can be called: says what was found.
+pub fn functions(component: &Component, survey: &Survey) -> Result<(Vec<Function>, Vec<Hidden>), LoadError> {
+    let mut walk = Walk {
+        component,
+        survey,
+        raw_body: survey.imports.iter().any(|(name, _)| name.starts_with(BODY_INTERFACE)),
+        functions: Vec::new(),
+        hidden: Vec::new(),
+    };
+    let engine = component.engine();
+    for (name, export) in component.component_type().exports(engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(ty) => walk.function(None, name, &ty),
+            ComponentItem::ComponentInstance(instance) => {
+                let Some(index) = component.get_export_index(None, name) else { continue };
+                for (function, export) in instance.exports(engine) {
+                    if let ComponentItem::ComponentFunc(ty) = export.ty {
+                        walk.function(Some((name, &index)), function, &ty);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    let Walk { functions, hidden, .. } = walk;
+    if functions.is_empty() {
+        return Err(nothing_to_call(survey, &hidden));
+    }
+    Ok((functions, hidden))
+}
+
+struct Walk<'a> {
+    component: &'a Component,
+    survey: &'a Survey,
+    raw_body: bool,
+    functions: Vec<Function>,
+    hidden: Vec<Hidden>,
+}
+
+impl Walk<'_> {
+    fn function(&mut self, interface: Option<(&str, &ComponentExportIndex)>, name: &str, ty: &ComponentFunc) {
+        let hide = |reason: String| Hidden {
+            name: interface.map_or_else(|| name.to_owned(), |(interface, _)| format!("{interface}#{name}")),
+            reason,
+        };
+        if interface.is_some_and(|(interface, _)| interface.starts_with("wasi:")) {
+            self.hidden.push(hide("an export for another sort of host: wasi:http and wasi:cli guests are not served by this version".to_owned()));
+            return;
+        }
+        if name.starts_with('[') {
+            self.hidden.push(hide("a method of a resource, which would have to outlive the call".to_owned()));
+            return;
+        }
+        let Some(index) = self.component.get_export_index(interface.map(|(_, index)| index), name) else { return };
+        match self.typed(interface.map(|(interface, _)| interface), name, index, ty) {
+            Ok(function) => self.functions.push(function),
+            Err(reason) => self.hidden.push(hide(reason)),
+        }
+    }
+
+    fn typed(
+        &self,
+        interface: Option<&str>,
+        name: &str,
+        index: ComponentExportIndex,
+        ty: &ComponentFunc,
+    ) -> Result<Function, String> {
+        let mut params = Vec::new();
+        for (param, ty) in ty.params() {
+            let shape = Shape::from_type(&ty).map_err(|why| format!("parameter {param}: {why}"))?;
+            params.push(Param::new(param, shape));
+        }
+        let returned = match ty.results().next() {
+            None => None,
+            Some(ty) => Some(Shape::from_type(&ty).map_err(|why| format!("result: {why}"))?),
+        };
+        let (result, error) = match returned {
+            Some(Shape::Result(sides)) => (sides.ok.clone(), Some(sides.err.clone())),
+            plain => (plain, None),
+        };
+        let bytes = match params.as_slice() {
+            [Param { shape: Shape::Bytes, .. }] => bytewise(result.as_ref(), error.as_ref()),
+            _ => None,
+        };
+        let lone_bytes = params.iter().filter(|param| param.shape == Shape::Bytes).count() == 1;
+        let answer = match &result {
+            None => Answer::Empty,
+            Some(Shape::String) => Answer::Text,
+            Some(Shape::Bytes) => Answer::Binary,
+            Some(_) => Answer::Json,
+        };
+        Ok(Function {
+            name: name.to_owned(),
+            interface: interface.map(str::to_owned),
+            description: self.survey.docs.function(interface, name),
+            params,
+            result,
+            error,
+            raw_body: self.raw_body || lone_bytes,
+            raw_answer: self.raw_body,
+            answer,
+            call: Call::Component(Export { index, bytes }),
+        })
+    }
+}
+
+fn bytewise(result: Option<&Shape>, error: Option<&Option<Shape>>) -> Option<Bytewise> {
+    Some(match (result, error) {
+        (None, None) => Bytewise::Nothing,
+        (Some(Shape::String), None) => Bytewise::Text,
+        (Some(Shape::Bytes), None) => Bytewise::Bytes,
+        (None, Some(Some(Shape::String))) => Bytewise::TryNothing,
+        (Some(Shape::String), Some(Some(Shape::String))) => Bytewise::TryText,
+        (Some(Shape::Bytes), Some(Some(Shape::String))) => Bytewise::TryBytes,
+        _ => return None,
+    })
+}
+
+fn nothing_to_call(survey: &Survey, hidden: &[Hidden]) -> LoadError {
+    let exports: Vec<&str> = survey.exports.iter().map(|export| export.name.as_str()).collect();
+    let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
+    let mut remedies = Vec::new();
+    if has("wasi:http/") {
+        remedies.push("it is a wasi:http guest, which this version does not serve: export typed functions instead".to_owned());
+    }
+    if has("wasi:cli/run") {
+        remedies.push("it is a command (it has a main function), which this version does not serve: export typed functions instead".to_owned());
+    }
+    remedies.extend(hidden.iter().take(HIDDEN_SHOWN_MAX).map(|hidden| format!("{}: {}", hidden.name, hidden.reason)));
+    if remedies.is_empty() {
+        remedies.push("export a function, at the root or in an interface (tasks/README.md shows how)".to_owned());
+    }
+    LoadError {
+        reason: format!(
+            "a component without a callable function: looked for exported functions with plain types, found {}",
+            if exports.is_empty() { "no exports".to_owned() } else { exports.join(", ") }
+        ),
+        remedies,
+    }
+}
+
+/// Hidden exports listed when nothing can be called.
+const HIDDEN_SHOWN_MAX: usize = 8;
+
+impl Export {
+    /// Whether the call takes the lone parameter's bytes as they are.
+    #[must_use]
+    pub fn takes_bytes(&self) -> bool {
+        self.bytes.is_some()
+    }
+
+    /// Calls the function on an instance.
+    ///
+    /// # Errors
+    /// Traps, stops by the pool, and results over the store's bound.
+    pub async fn call(
+        &self,
+        store: &mut Store<Host>,
+        instance: &wasmtime::component::Instance,
+        given: Given,
+        returns: bool,
+    ) -> wasmtime::Result<Returned> {
+        let func = instance
+            .get_func(&mut *store, self.index)
+            .ok_or_else(|| wasmtime::Error::msg("the export vanished between load and call"))?;
+        match (given, self.bytes) {
+            (Given::Bytes(bytes), Some(bytewise)) => typed_call(store, func, &bytes, bytewise).await,
+            (Given::Bytes(bytes), None) => {
+                let list = bytes.iter().map(|byte| Val::U8(*byte)).collect();
+                dynamic_call(store, func, &[Val::List(list)], returns).await
+            }
+            (Given::Values(values), _) => dynamic_call(store, func, &values, returns).await,
+        }
+    }
+}
+
+async fn dynamic_call(
+    store: &mut Store<Host>,
+    func: Func,
+    values: &[Val],
+    returns: bool,
+) -> wasmtime::Result<Returned> {
+    if !returns {
+        func.call_async(store, values, &mut []).await?;
+        return Ok(Returned::Nothing);
+    }
+    let mut result = [Val::Bool(false)];
+    func.call_async(store, values, &mut result).await?;
+    let [value] = result;
+    Ok(Returned::Value(value))
+}
+
+async fn typed_call(
+    store: &mut Store<Host>,
+    func: Func,
+    bytes: &[u8],
+    bytewise: Bytewise,
+) -> wasmtime::Result<Returned> {
+    Ok(match bytewise {
+        Bytewise::Nothing => {
+            func.typed::<(&[u8],), ()>(&mut *store)?.call_async(store, (bytes,)).await?;
+            Returned::Nothing
+        }
+        Bytewise::Text => {
+            Returned::Text(func.typed::<(&[u8],), (String,)>(&mut *store)?.call_async(store, (bytes,)).await?.0)
+        }
+        Bytewise::Bytes => {
+            Returned::Bytes(func.typed::<(&[u8],), (Vec<u8>,)>(&mut *store)?.call_async(store, (bytes,)).await?.0)
+        }
+        Bytewise::TryNothing => {
+            let typed = func.typed::<(&[u8],), (Result<(), String>,)>(&mut *store)?;
+            typed.call_async(store, (bytes,)).await?.0.map_or_else(Returned::Failed, |()| Returned::Nothing)
+        }
+        Bytewise::TryText => {
+            let typed = func.typed::<(&[u8],), (Result<String, String>,)>(&mut *store)?;
+            typed.call_async(store, (bytes,)).await?.0.map_or_else(Returned::Failed, Returned::Text)
+        }
+        Bytewise::TryBytes => {
+            let typed = func.typed::<(&[u8],), (Result<Vec<u8>, String>,)>(&mut *store)?;
+            typed.call_async(store, (bytes,)).await?.0.map_or_else(Returned::Failed, Returned::Bytes)
+        }
+    })
+}

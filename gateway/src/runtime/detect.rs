@@ -1,0 +1,181 @@
+//! Bytes → kind: what a file is, decided once at load and before anything expensive.
+//!
+//! Reads the module's sections (nested modules too) without compiling: kind, imports, exports,
+//! memory and table minimums, doc comments. What cannot be served is refused here with what was
+//! looked for and what would help. Knows no engine, no files and no manifest.
+
+use super::docs::Docs;
+use crate::error::LoadError;
+use std::borrow::Cow;
+use wasmparser::{Encoding, ExternalKind, Parser, Payload, Validator, WasmFeatures};
+
+/// Bytes of a WebAssembly page, unless a module asks for another size.
+const PAGE_BYTES: u64 = 65_536;
+
+/// Bytes of a table element at run time.
+const TABLE_ELEMENT_BYTES: u64 = 8;
+
+/// What a module says of itself.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Whether it is a component.
+    pub component: bool,
+    /// What it imports at the top level: `(module, name)` for core modules, `(name, "")` for components.
+    pub imports: Vec<(String, String)>,
+    /// What it exports at the top level.
+    pub exports: Vec<Export>,
+    /// Bytes that its memories and tables, nested modules included, need at the start.
+    pub memory_min: u64,
+    /// Doc comments found in it.
+    pub docs: Docs,
+    carries_component_types: bool,
+}
+
+/// A top-level export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its name.
+    pub name: String,
+    /// Whether it is a function; components export interfaces too.
+    pub function: bool,
+}
+
+/// WebAssembly text or binary → binary.
+///
+/// # Errors
+/// Neither text nor binary, or text with a mistake (line and column named).
+pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
+    if bytes.starts_with(b"\0asm") {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    if bytes.is_empty() {
+        return Err(LoadError::new("the file is empty", "copy the module again"));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        return Err(LoadError::new(
+            format!("not WebAssembly: found the bytes {}, expected 00 61 73 6d (\"\\0asm\") or WebAssembly text", head.join(" ")),
+            "build for wasm32-wasip2, not for this machine",
+        ));
+    };
+    wat::parse_str(text).map(Cow::Owned).map_err(|error| {
+        LoadError::new(format!("not WebAssembly text: {error}"), "mend the text at the line and column named")
+    })
+}
+
+/// Core modules that carry component types (what `wit-bindgen` leaves in them) → components.
+///
+/// # Errors
+/// The types do not fit the module.
+pub fn componentize(binary: Cow<'_, [u8]>, survey: &Survey) -> Result<Option<Vec<u8>>, LoadError> {
+    if survey.component || !survey.carries_component_types {
+        return Ok(None);
+    }
+    use wasi_preview1_component_adapter_provider as adapter;
+    let command = survey.exports.iter().any(|export| export.name == "_start");
+    let bytes = if command {
+        adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
+    } else {
+        adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
+    };
+    wit_component::ComponentEncoder::default()
+        .validate(true)
+        .module(&binary)
+        .and_then(|encoder| encoder.adapter(adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, bytes))
+        .and_then(|mut encoder| encoder.encode())
+        .map(Some)
+        .map_err(|error| {
+            LoadError::new(
+                format!("a core module with component types that cannot be made a component: {error:#}"),
+                "rebuild it with one version of wit-bindgen and its own WIT; `wasm-tools component new` shows the same error",
+            )
+        })
+}
+
+/// Reads the sections of `binary`.
+///
+/// # Errors
+/// It is truncated or malformed, or uses a proposal that is off.
+pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError> {
+    let mut survey = Survey::default();
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(binary) {
+        let payload = payload.map_err(malformed)?;
+        match payload {
+            Payload::Version { encoding, .. } => {
+                if depth == 0 {
+                    survey.component = encoding == Encoding::Component;
+                }
+                depth += 1;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ImportSection(reader) if depth == 1 => {
+                for import in reader.into_imports() {
+                    let import = import.map_err(malformed)?;
+                    survey.imports.push((import.module.to_owned(), import.name.to_owned()));
+                }
+            }
+            Payload::ComponentImportSection(reader) if depth == 1 => {
+                for import in reader {
+                    survey.imports.push((import.map_err(malformed)?.name.name.to_owned(), String::new()));
+                }
+            }
+            Payload::ExportSection(reader) if depth == 1 => {
+                for export in reader {
+                    let export = export.map_err(malformed)?;
+                    let function = matches!(export.kind, ExternalKind::Func | ExternalKind::FuncExact);
+                    survey.exports.push(Export { name: export.name.to_owned(), function });
+                }
+            }
+            Payload::ComponentExportSection(reader) if depth == 1 => {
+                for export in reader {
+                    let export = export.map_err(malformed)?;
+                    let function = export.kind == wasmparser::ComponentExternalKind::Func;
+                    survey.exports.push(Export { name: export.name.name.to_owned(), function });
+                }
+            }
+            Payload::MemorySection(reader) => {
+                for memory in reader {
+                    let memory = memory.map_err(malformed)?;
+                    let page = memory.page_size_log2.map_or(PAGE_BYTES, |log2| 1_u64.checked_shl(log2).unwrap_or(u64::MAX));
+                    survey.memory_min = survey.memory_min.saturating_add(memory.initial.saturating_mul(page));
+                }
+            }
+            Payload::TableSection(reader) => {
+                for table in reader {
+                    let initial = table.map_err(malformed)?.ty.initial;
+                    survey.memory_min =
+                        survey.memory_min.saturating_add(initial.saturating_mul(TABLE_ELEMENT_BYTES));
+                }
+            }
+            Payload::CustomSection(section) => {
+                survey.carries_component_types |= depth == 1 && section.name().starts_with("component-type");
+                survey.docs.read(section.name(), section.data());
+            }
+            _ => {}
+        }
+    }
+    Validator::new_with_features(features).validate_all(binary).map_err(malformed)?;
+    Ok(survey)
+}
+
+/// What helps, by a word of the parser's or validator's message.
+const FEATURE_REMEDIES: [(&str, &str); 8] = [
+    ("legacy", "rebuild with the final exception handling (clang: -mllvm -wasm-use-legacy-eh=false)"),
+    ("shared memor", "rebuild without threads: a run has one thread; call the task several times instead"),
+    ("shared tables", "rebuild without threads: a run has one thread"),
+    ("threads", "rebuild without threads: a run has one thread; call the task several times instead"),
+    ("unexpected end", "the file is cut short: copy it again, best to another name and then `mv`"),
+    ("unexpected-eof", "the file is cut short: copy it again, best to another name and then `mv`"),
+    ("map", "the component type `map` is off in this version: use a list of tuples"),
+    ("fixed", "fixed-length lists are off in this version: use a tuple or a list"),
+];
+
+fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
+    let message = error.message();
+    let remedy = FEATURE_REMEDIES
+        .iter()
+        .find(|(word, _)| message.contains(word))
+        .map_or("rebuild it with a current toolchain, or copy it again if it was cut short", |(_, remedy)| remedy);
+    LoadError::new(format!("not a module this engine runs: {message} (at byte {:#x})", error.offset()), remedy)
+}

@@ -1,0 +1,192 @@
+//! The data of a store: everything a run owns on the host's side, and what the gateway offers it.
+//!
+//! One `Host` per run, dropped with the run's store. WASI state is built when the guest first asks
+//! for it, since most calls of a small function never do. The interfaces of `unblock:task` are
+//! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
+
+use super::limiter::Limiter;
+use super::stdio::Ring;
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use unblock_pool::Run;
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// Bindings of the package `unblock:task`, made from its WIT.
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "unblock:task/task",
+        imports: { default: trappable },
+    });
+}
+
+use bindings::unblock::task::{body, progress, remaining};
+
+/// The error of a guest that wrote more than its `output` limit.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the response body is over the limit")]
+pub struct OutputTooLarge;
+
+/// The last progress a run reported.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<Option<(f64, String)>>>);
+
+/// Bytes kept of a progress message: one line of a terminal or of a page.
+const PROGRESS_MESSAGE_BYTES_MAX: usize = 200;
+
+impl Progress {
+    /// The last report: fraction in 0..=1 and message.
+    #[must_use]
+    pub fn last(&self) -> Option<(f64, String)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What a run brings along when it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The raw body, for guests that read it.
+    pub body: Bytes,
+    /// Its media type.
+    pub content_type: Option<String>,
+}
+
+/// What the guest wrote through `unblock:task/body`.
+#[derive(Debug, Default)]
+pub struct Response {
+    /// The media type it stated.
+    pub content_type: Option<String>,
+    /// What it wrote.
+    pub body: Vec<u8>,
+}
+
+/// The data of one run's store.
+pub struct Host {
+    /// Memory accounting.
+    pub limiter: Limiter,
+    /// The guest's standard error, kept for the caller of a failed run.
+    pub stderr: Ring,
+    /// The guest's standard output.
+    pub stdout: Ring,
+    /// The request's raw body, not yet read.
+    pub request: Request,
+    /// The raw response, if the guest writes one.
+    pub response: Option<Response>,
+    output_bytes_max: usize,
+    progress: Progress,
+    run: Run,
+    table: ResourceTable,
+    wasi: Option<WasiCtx>,
+}
+
+impl Host {
+    /// The data of a fresh run.
+    #[must_use]
+    pub fn new(run: Run, memory: u64, output: u64, request: Request, progress: Progress) -> Self {
+        Self {
+            limiter: Limiter::new(memory),
+            stderr: Ring::default(),
+            stdout: Ring::default(),
+            request,
+            response: None,
+            output_bytes_max: usize::try_from(output).unwrap_or(usize::MAX),
+            progress,
+            run,
+            table: ResourceTable::new(),
+            wasi: None,
+        }
+    }
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Nothing is granted: no files, no network, no environment, no arguments, an empty stdin.
+        let ctx = self.wasi.get_or_insert_with(|| {
+            WasiCtxBuilder::new()
+                .stdout(self.stdout.clone())
+                .stderr(self.stderr.clone())
+                .allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false)
+                .build()
+        });
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// Everything a component may import: WASI 0.2 and 0.3, and `unblock:task`.
+///
+/// # Errors
+/// Two of them define the same name, which is a fault of this file.
+pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    body::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+    progress::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+    remaining::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
+    Ok(linker)
+}
+
+impl body::Host for Host {
+    fn size(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.request.body.len() as u64)
+    }
+
+    fn content_type(&mut self) -> wasmtime::Result<Option<String>> {
+        Ok(self.request.content_type.clone())
+    }
+
+    fn read(&mut self, max: u32) -> wasmtime::Result<Vec<u8>> {
+        let length = self.request.body.len().min(max as usize);
+        Ok(self.request.body.split_to(length).into())
+    }
+
+    fn read_all(&mut self) -> wasmtime::Result<Vec<u8>> {
+        Ok(std::mem::take(&mut self.request.body).into())
+    }
+
+    fn set_content_type(&mut self, media_type: String) -> wasmtime::Result<()> {
+        self.response.get_or_insert_default().content_type = Some(media_type);
+        Ok(())
+    }
+
+    fn write(&mut self, chunk: Vec<u8>) -> wasmtime::Result<()> {
+        let response = self.response.get_or_insert_default();
+        if response.body.len() + chunk.len() > self.output_bytes_max {
+            return Err(OutputTooLarge.into());
+        }
+        if response.body.is_empty() {
+            response.body = chunk;
+        } else {
+            response.body.extend_from_slice(&chunk);
+        }
+        Ok(())
+    }
+}
+
+impl progress::Host for Host {
+    fn report(&mut self, fraction: f64, mut message: String) -> wasmtime::Result<()> {
+        let end = message.floor_char_boundary(PROGRESS_MESSAGE_BYTES_MAX);
+        message.truncate(end);
+        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
+        *self.progress.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((fraction, message));
+        Ok(())
+    }
+}
+
+impl remaining::Host for Host {
+    fn wall(&mut self) -> wasmtime::Result<u64> {
+        Ok(nanoseconds(self.run.remaining_wall()))
+    }
+
+    fn cpu(&mut self) -> wasmtime::Result<u64> {
+        Ok(nanoseconds(self.run.remaining_cpu()))
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,128 @@
+//! Accounting of one store's memories and tables, summed over all of its instances.
+//!
+//! wasmtime's own limits are per memory; a component may hold many. A refused growth is remembered,
+//! so that the crash which usually follows is reported as what it is. Knows no task and no pool.
+
+use wasmtime::ResourceLimiter;
+
+/// Bytes of one table element, as wasmtime lays it out.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Instances that one run may create; a component of many small modules needs dozens.
+const INSTANCES_MAX: usize = 1_000;
+
+/// Memories, and tables, that one run may hold.
+const MEMORIES_MAX: usize = 100;
+
+/// Sums what a run's instances hold, and refuses growth over the limit.
+#[derive(Debug)]
+pub struct Limiter {
+    limit_bytes: usize,
+    held_bytes: usize,
+    peak_bytes: usize,
+    refused: bool,
+}
+
+impl Limiter {
+    /// A limiter that allows `limit_bytes` in all.
+    #[must_use]
+    pub fn new(limit_bytes: u64) -> Self {
+        Self {
+            limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
+            held_bytes: 0,
+            peak_bytes: 0,
+            refused: false,
+        }
+    }
+
+    /// Whether a growth was refused.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        self.refused
+    }
+
+    /// The most bytes the run held at once.
+    #[must_use]
+    pub fn peak_bytes(&self) -> usize {
+        self.peak_bytes
+    }
+
+    fn grow(&mut self, by: usize) -> bool {
+        match self.held_bytes.checked_add(by) {
+            Some(sum) if sum <= self.limit_bytes => {
+                self.held_bytes = sum;
+                self.peak_bytes = self.peak_bytes.max(sum);
+                true
+            }
+            _ => {
+                self.refused = true;
+                false
+            }
+        }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // The module's own maximum, not ours: it fails anyway and is not charged.
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES)))
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        MEMORIES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_are_summed() -> wasmtime::Result<()> {
+        let mut limiter = Limiter::new(200_000);
+        assert!(limiter.memory_growing(0, 65_536, None)?);
+        assert!(limiter.memory_growing(0, 65_536, None)?);
+        assert!(limiter.table_growing(0, 8_000, None)?);
+        assert!(!limiter.refused());
+        assert!(!limiter.table_growing(8_000, 16_000, None)?);
+        assert!(limiter.refused());
+        assert_eq!(limiter.peak_bytes(), 2 * 65_536 + 64_000);
+        Ok(())
+    }
+
+    #[test]
+    fn a_modules_own_maximum_is_not_our_refusal() -> wasmtime::Result<()> {
+        let mut limiter = Limiter::new(1 << 30);
+        assert!(!limiter.memory_growing(65_536, 131_072, Some(65_536))?);
+        assert!(!limiter.refused());
+        Ok(())
+    }
+}

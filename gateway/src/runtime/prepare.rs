@@ -1,0 +1,157 @@
+//! Bytes → [`Prepared`]: assemble, survey, check the imports, compile, link, list the functions.
+//!
+//! In this order, so that what cannot be served is refused before the expensive step. Compiling
+//! runs on a small thread pool of its own at low priority; a compile cannot be cancelled, so it is
+//! abandoned at exit. Knows no files and no manifest syntax.
+
+use super::detect::{self, Survey};
+use super::engine::{self, Settings};
+use super::host::{self, Host};
+use super::{Module, Notes, Prepared, component, core_module, imports};
+use crate::error::LoadError;
+use crate::task::Kind;
+use anyhow::Context as _;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use wasmtime::Engine;
+
+/// Hexadecimal digits of a digest that are shown; enough to tell versions apart.
+const DIGEST_DIGITS: usize = 16;
+
+/// Niceness of compiling threads: below the workers', which are below the HTTP threads'.
+const COMPILE_NICE: i32 = 15;
+
+/// Host functions added to core modules; tests use it to control time from inside a guest.
+pub type ExtraImports = Box<dyn FnOnce(&mut wasmtime::Linker<Host>) -> wasmtime::Result<()> + Send>;
+
+/// The engine with what guests may import.
+pub struct Runtime {
+    pub(super) engine: Engine,
+    linker: wasmtime::component::Linker<Host>,
+    core_linker: wasmtime::Linker<Host>,
+    compilers: rayon::ThreadPool,
+    extra: bool,
+}
+
+impl Runtime {
+    /// Builds the engine and the linkers.
+    ///
+    /// # Errors
+    /// See [`engine::engine`]; threads that the system refuses.
+    pub fn new(settings: &Settings, extra: Option<ExtraImports>) -> anyhow::Result<Arc<Self>> {
+        let engine = engine::engine(settings)?;
+        let linker = host::linker(&engine).map_err(anyhow::Error::from).context("linking the host's interfaces")?;
+        let mut core_linker = wasmtime::Linker::new(&engine);
+        let has_extra = extra.is_some();
+        if let Some(extra) = extra {
+            extra(&mut core_linker).map_err(anyhow::Error::from)?;
+        }
+        let compilers = rayon::ThreadPoolBuilder::new()
+            .num_threads(settings.compile_threads.max(1))
+            .thread_name(|index| format!("compile-{index}"))
+            // Failing to lower the priority only costs politeness.
+            .start_handler(|_| {
+                let _ = rustix::process::setpriority_process(None, COMPILE_NICE);
+            })
+            .build()
+            .context("starting the compiling threads")?;
+        Ok(Arc::new(Self { engine, linker, core_linker, compilers, extra: has_extra }))
+    }
+
+    /// The function that makes every running guest ask the pool for its verdict.
+    #[must_use]
+    pub fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let engine = self.engine.clone();
+        Arc::new(move || engine.increment_epoch())
+    }
+
+    /// Judges, compiles and links a module. Takes from milliseconds (cached) to minutes.
+    ///
+    /// # Errors
+    /// Why it cannot be served, and what would help.
+    pub fn prepare(&self, bytes: &[u8], notes: &Notes) -> Result<Prepared, LoadError> {
+        let digest = digest(bytes);
+        let assembled = detect::assemble(bytes)?;
+        let features = self.engine.get_wasm_features();
+        let mut survey = detect::survey(&assembled, features)?;
+        let mut binary = assembled;
+        if let Some(component) = detect::componentize(binary.clone(), &survey)? {
+            let docs = std::mem::take(&mut survey.docs);
+            survey = detect::survey(&component, features)?;
+            survey.docs = docs;
+            binary = component.into();
+        }
+        // With extra imports the core linker itself is asked, below.
+        if survey.component || !self.extra {
+            imports::check(&survey)?;
+        }
+        let (kind, module, (mut functions, hidden)) = if survey.component {
+            let (linked, functions) = self.compilers.install(|| self.component(&binary, &survey))?;
+            (Kind::Component, Module::Component(linked), functions)
+        } else {
+            let (linked, functions) = self.compilers.install(|| self.core(&binary, &survey, notes))?;
+            (Kind::CoreModule, Module::Core(linked), functions)
+        };
+        for function in &mut functions {
+            if let Some(described) = notes.functions.get(&function.name).and_then(|notes| notes.description.clone()) {
+                function.description = Some(described);
+            }
+        }
+        let imports = survey.imports.iter().map(|(module, name)| {
+            if name.is_empty() { module.clone() } else { format!("{module}.{name}") }
+        });
+        Ok(Prepared {
+            kind,
+            digest,
+            size_bytes: bytes.len() as u64,
+            description: notes.description.clone().or(survey.docs.task.clone()),
+            functions,
+            hidden,
+            imports: imports.collect(),
+            memory_min: survey.memory_min,
+            module,
+        })
+    }
+
+    fn component(&self, binary: &[u8], survey: &Survey) -> Result<(component::Linked, Functions), LoadError> {
+        let component = wasmtime::component::Component::from_binary(&self.engine, binary).map_err(uncompiled)?;
+        let functions = component::functions(&component, survey)?;
+        let pre = self.linker.instantiate_pre(&component).map_err(unlinked)?;
+        Ok((component::Linked(pre), functions))
+    }
+
+    fn core(&self, binary: &[u8], survey: &Survey, notes: &Notes) -> Result<(core_module::Linked, Functions), LoadError> {
+        let module = wasmtime::Module::from_binary(&self.engine, binary).map_err(uncompiled)?;
+        let functions = core_module::functions(&module, survey, notes)?;
+        let pre = self.core_linker.instantiate_pre(&module).map_err(unlinked)?;
+        Ok((core_module::Linked::new(pre), functions))
+    }
+}
+
+/// Callable and hidden exports.
+type Functions = (Vec<super::Function>, Vec<super::Hidden>);
+
+fn uncompiled(error: wasmtime::Error) -> LoadError {
+    LoadError::new(
+        format!("the engine cannot compile it: {error:#}"),
+        "it passed validation, so this is a limit of the engine; rebuild with other optimisation flags",
+    )
+}
+
+fn unlinked(error: wasmtime::Error) -> LoadError {
+    LoadError::new(
+        format!("its imports do not fit what is offered: {error:#}"),
+        "rebuild it against WASI 0.2 and unblock:task@0.1.0 (wit/task.wit)",
+    )
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.truncate(DIGEST_DIGITS);
+    text
+}

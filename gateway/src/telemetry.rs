@@ -1,0 +1,42 @@
+//! The log: who may write to it, in which form, under which field names.
+//!
+//! Lines go to standard error: text for people, JSON for machines. Fields are dotted names with the
+//! unit last (`call.id`, `task.name`, `elapsed_ms`); values that guests or callers sent are never
+//! logged, only their sizes. Knows no layer above it.
+
+use std::io::IsTerminal as _;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Default filter: our own lines from `info` on, everybody else's warnings.
+const FILTER_DEFAULT: &str = "warn,unblock=info";
+
+/// Installs the subscriber, unless there is one already. `filter` is an `EnvFilter` directive.
+///
+/// # Errors
+/// The filter cannot be parsed.
+pub fn install(format: LogFormat, filter: Option<&str>) -> Result<(), String> {
+    let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or(FILTER_DEFAULT);
+    let filter = EnvFilter::try_new(filter).map_err(|error| {
+        format!("found {filter:?}, expected a filter such as \"info\" or \"warn,unblock=debug\": {error}")
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Another subscriber stays: tests start several servers in one process.
+    let _already = match format {
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(colours).try_init()
+        }
+        LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
+    };
+    Ok(())
+}
