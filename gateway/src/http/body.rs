@@ -162,7 +162,9 @@ impl Reader {
         let limit = limits::bytes(self.input_bytes_max);
         Error::new(
             Kind::InputTooLarge,
-            format!("found a body of {found}, expected at most {limit}; raise input under [limits] in the task's manifest"),
+            format!(
+                "found a body of {found}, expected at most {limit}; raise input under [limits] in the task's manifest"
+            ),
         )
         .limit("input", limit)
     }
@@ -174,13 +176,18 @@ impl Reader {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(cause))) => {
-                    return Err(Error::new(Kind::BadArguments, "the body ended early or is framed wrongly").caused_by(cause));
+                    return Err(
+                        Error::new(Kind::BadArguments, "the body ended early or is framed wrongly").caused_by(cause)
+                    );
                 }
                 Err(_) => {
                     let timeout = limits::duration(self.timeout);
                     return Err(Error::new(
                         Kind::RequestTimeout,
-                        format!("the body came too slowly: expected at least {} every {timeout}", limits::bytes(PROGRESS_BYTES_MIN)),
+                        format!(
+                            "the body came too slowly: expected at least {} every {timeout}",
+                            limits::bytes(PROGRESS_BYTES_MIN)
+                        ),
                     ));
                 }
             };
@@ -231,7 +238,10 @@ impl Reader {
                 return Err(Error::new(Kind::BadArguments, format!("found more than {PARTS_MAX} parts in the form")));
             }
             let Some(name) = field.name().map(str::to_owned) else {
-                return Err(Error::new(Kind::BadArguments, "found a part without a name, expected name=\"…\" in its header"));
+                return Err(Error::new(
+                    Kind::BadArguments,
+                    "found a part without a name, expected name=\"…\" in its header",
+                ));
             };
             let file = field.file_name().is_some();
             let content_type = field.content_type().map(|mime| mime.as_ref().to_ascii_lowercase());
@@ -247,7 +257,9 @@ fn broken(error: multer::Error) -> Error {
     match error {
         multer::Error::StreamReadFailed(inner) => match inner.downcast::<Error>() {
             Ok(own) => *own,
-            Err(other) => Error::new(Kind::BadArguments, "the form could not be read").caused_by(anyhow::anyhow!(other)),
+            Err(other) => {
+                Error::new(Kind::BadArguments, "the form could not be read").caused_by(anyhow::anyhow!(other))
+            }
         },
         malformed => Error::new(
             Kind::BadArguments,
@@ -323,10 +335,7 @@ mod tests {
         let Ok(Body::Form(parts)) = read_with(&headers(FORM), body, 999, 999).await else { panic!("a form") };
         let seen: Vec<_> =
             parts.iter().map(|p| (p.name.as_str(), p.file, p.content_type.as_deref(), &p.bytes[..])).collect();
-        assert_eq!(
-            seen,
-            [("width", false, None, &b"64"[..]), ("image", true, Some("image/png"), &b"\0\r\n-"[..])]
-        );
+        assert_eq!(seen, [("width", false, None, &b"64"[..]), ("image", true, Some("image/png"), &b"\0\r\n-"[..])]);
     }
 
     #[tokio::test]
@@ -356,7 +365,8 @@ mod tests {
             Some((Ok::<_, std::io::Error>("x"), ()))
         });
         let begun = Instant::now();
-        let error = read_with(&HeaderMap::new(), HttpBody::from_stream(dribble), 1 << 20, 1 << 20).await.expect_err("slow");
+        let error =
+            read_with(&HeaderMap::new(), HttpBody::from_stream(dribble), 1 << 20, 1 << 20).await.expect_err("slow");
         assert_eq!(error.kind, Kind::RequestTimeout);
         assert!(begun.elapsed() <= Duration::from_secs(30));
     }

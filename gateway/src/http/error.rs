@@ -105,7 +105,13 @@ impl<'a> Context<'a> {
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    call.id = call, task.name = task, task.function = function, problem, phase, limit, detail,
+                    call.id = call,
+                    task.name = task,
+                    task.function = function,
+                    problem,
+                    phase,
+                    limit,
+                    detail,
                     cause = error.cause.as_ref().map(|cause| format!("{cause:#}")),
                     "call {call} failed with {problem}: {title}"
                 )
@@ -172,7 +178,6 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
-
 
 #[cfg(test)]
 mod tests {

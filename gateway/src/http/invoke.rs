@@ -52,18 +52,8 @@ impl From<Error> for Missing {
     }
 }
 
-/// `GET` or `POST /tasks/{task}/{function}`
-pub async fn function(
-    State(gateway): State<Arc<Gateway>>,
-    Extension(call): Extension<CallId>,
-    request: Request,
-) -> Response<Body> {
-    let found = find(&gateway.registry.snapshot(), request.uri().path());
-    answer(&gateway, call, found, request).await
-}
-
-/// `POST /tasks/{task}`, for a task with one function.
-pub async fn only_function(
+/// `GET` or `POST /tasks/{task}/{function}`, and `POST /tasks/{task}` for a task with one function.
+pub async fn named(
     State(gateway): State<Arc<Gateway>>,
     Extension(call): Extension<CallId>,
     request: Request,
@@ -141,7 +131,9 @@ fn unknown_path(path: &str) -> Error {
     let quoted: String = path.chars().take(QUOTE_CHARS_MAX).collect();
     Error::new(
         Kind::UnknownPath,
-        format!("found {quoted:?}, expected /tasks, /tasks/{{task}}/{{function}} or a route of a task; GET /tasks lists them"),
+        format!(
+            "found {quoted:?}, expected /tasks, /tasks/{{task}}/{{function}} or a route of a task; GET /tasks lists them"
+        ),
     )
 }
 
@@ -187,8 +179,7 @@ async fn run(
     query::pairs(parts.uri.query(), &mut pairs)?;
     let wait = prefer::wait(&parts.headers);
     // The charge for the body is held until the call ends.
-    let (body, _charge) =
-        body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
+    let (body, _charge) = body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
     let arguments = Arguments { pairs, body };
     let progress = Progress::default();
     let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait, progress };
@@ -198,11 +189,7 @@ async fn run(
 }
 
 fn describe(headers: &mut HeaderMap, task: &Task, ran: Option<Ran>) {
-    let mut version = String::with_capacity(task.name.as_str().len() + 1 + task.prepared.digest.len());
-    version.push_str(task.name.as_str());
-    version.push('@');
-    version.push_str(&task.prepared.digest);
-    if let Ok(version) = HeaderValue::from_maybe_shared(bytes::Bytes::from(version)) {
+    if let Ok(version) = HeaderValue::from_maybe_shared(bytes::Bytes::from(task.version())) {
         headers.insert(UNBLOCK_TASK, version);
     }
     let Some(Ran { timing, applied }) = ran else { return };

@@ -40,7 +40,8 @@ pub struct Settings {
     pub header_timeout: Duration,
     /// Bytes of a request's header names and values, and of its target, together; then 431.
     pub header_bytes_max: usize,
-    /// How long a client may take to send each [`body::PROGRESS_BYTES_MIN`] of a body; then 408.
+    /// How long a client may take to send each 64 KiB of a body, or its
+    /// rest; then 408.
     pub body_timeout: Duration,
     /// Bytes of all request bodies held at once; then 503 `memory-full`. A task's `input` limit
     /// bounds one body, this bounds their sum.
@@ -116,8 +117,8 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/problems", get(problems::list))
         .route("/problems/{slug}", get(problems::page))
         .route("/tasks", get(tasks::list))
-        .route("/tasks/{task}", get(tasks::describe).post(invoke::only_function))
-        .route("/tasks/{task}/{function}", get(invoke::function).post(invoke::function))
+        .route("/tasks/{task}", get(tasks::describe).post(invoke::named))
+        .route("/tasks/{task}/{function}", get(invoke::named).post(invoke::named))
         .method_not_allowed_fallback(probes::other_method)
         // A task's own routes come and go with its manifest, so the snapshot finds them.
         .fallback(invoke::route)

@@ -71,8 +71,12 @@ fn rank(headers: &HeaderMap, main: &str, sub: &str) -> Rank {
 
 /// Every media range with its quality; parameters other than `q` don't matter to us.
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = (&str, u16)> {
-    headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).filter_map(
-        |range| {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|range| {
             let mut parts = range.split(';').map(str::trim);
             let name = parts.next().filter(|name| !name.is_empty())?;
             let quality = parts
@@ -80,8 +84,7 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = (&str, u16)> {
                 .find(|(key, _)| key.trim().eq_ignore_ascii_case("q"))
                 .map_or(Some(1000), |(_, q)| quality(q.trim()))?;
             Some((name, quality))
-        },
-    )
+        })
 }
 
 /// `0`, `1`, `0.8`, `1.000` in thousandths; a malformed one takes its range out of the list.
@@ -104,7 +107,9 @@ mod tests {
     #[test]
     fn nothing_asked_or_everything_accepted_means_the_natural_form() {
         assert_eq!(format(&HeaderMap::new(), Answer::Text, false).ok(), Some(Format::Natural));
-        for accept in ["*/*", "", "text/html,application/xhtml+xml,*/*;q=0.8", "text/*", "TEXT/PLAIN; charset=utf-8, */*"] {
+        for accept in
+            ["*/*", "", "text/html,application/xhtml+xml,*/*;q=0.8", "text/*", "TEXT/PLAIN; charset=utf-8, */*"]
+        {
             let expected = if accept.is_empty() { Err(Kind::NotAcceptable) } else { Ok(Format::Natural) };
             assert_eq!(asked(accept, Answer::Text), expected, "{accept}");
         }
@@ -126,7 +131,9 @@ mod tests {
 
     #[test]
     fn the_natural_form_wins_a_draw() {
-        for accept in ["application/json, text/plain, */*", "text/plain, application/json;q=0.9", "application/json;q=0, */*"] {
+        for accept in
+            ["application/json, text/plain, */*", "text/plain, application/json;q=0.9", "application/json;q=0, */*"]
+        {
             assert_eq!(asked(accept, Answer::Text), Ok(Format::Natural), "{accept}");
         }
     }

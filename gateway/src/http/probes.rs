@@ -34,7 +34,11 @@ pub async fn ready(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
         return fixed(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining: the gateway is shutting down\n");
     }
     if !gateway.registry.ready() {
-        return fixed(StatusCode::SERVICE_UNAVAILABLE, TEXT, "loading: the first scan of the tasks folder still runs\n");
+        return fixed(
+            StatusCode::SERVICE_UNAVAILABLE,
+            TEXT,
+            "loading: the first scan of the tasks folder still runs\n",
+        );
     }
     fixed(StatusCode::OK, TEXT, "ready\n")
 }

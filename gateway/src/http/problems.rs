@@ -27,7 +27,8 @@ pub async fn page(Extension(call): Extension<CallId>, request: Request) -> Respo
     match Kind::ALL.iter().find(|kind| kind.slug() == slug) {
         Some(kind) => fixed(StatusCode::OK, TEXT, text(*kind)),
         None => {
-            let error = Error::new(Kind::UnknownPath, format!("found {slug:?}, expected a problem listed by GET /problems"));
+            let error =
+                Error::new(Kind::UnknownPath, format!("found {slug:?}, expected a problem listed by GET /problems"));
             let known = Kind::ALL.iter().map(|kind| kind.slug());
             Context::of(&call).respond(&error.nearest(slug, known))
         }

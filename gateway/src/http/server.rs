@@ -165,6 +165,9 @@ fn header_bytes(request: &Request<Incoming>) -> usize {
 
 fn headers_too_large(found: usize, most: usize) -> Error {
     let most = limits::bytes(most as u64);
-    Error::new(Kind::HeadersTooLarge, format!("found a header of {}, expected at most {most}", limits::bytes(found as u64)))
-        .limit("header", most)
+    Error::new(
+        Kind::HeadersTooLarge,
+        format!("found a header of {}, expected at most {most}", limits::bytes(found as u64)),
+    )
+    .limit("header", most)
 }
