@@ -1,0 +1,227 @@
+//! Name → task: what the tasks folder holds, loaded and kept up to date while calls go on.
+//!
+//! Owns files and manifests, which version of a task serves, and the immutable [`Snapshot`] that
+//! every request reads; it is swapped whole. A prepared module is opaque here: this layer knows
+//! neither the engine's types nor requests.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `scan.rs` | the folder's files, and since when each lies still |
+//! | `manifest.rs`, `routes.rs` | the text beside a module; the table of paths |
+//! | `slots.rs` | per name: what serves, what is wanted, what failed; decides, without threads |
+//! | `task.rs` | one version of a task |
+//! | `compile.rs`, `watch.rs` | the two threads |
+
+mod compile;
+mod manifest;
+mod routes;
+mod scan;
+mod single;
+mod slots;
+mod task;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+pub use manifest::MANIFEST_BYTES_MAX;
+pub use single::load_file;
+pub use task::{Counts, Route, Task};
+
+use crate::error::{Error, Kind, LoadError};
+use crate::limits::{Ceilings, Limits, MIB};
+use crate::runtime::{Notes, Prepared};
+use crate::task::TaskName;
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use unblock_pool::Share;
+
+/// Longest wait of [`Registry::rescan_blocking`]: longer than any sane module takes.
+const RESCAN_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// How the registry works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The tasks folder.
+    pub tasks: PathBuf,
+    /// The limits of a task whose manifest says nothing.
+    pub defaults: Limits,
+    /// What no manifest exceeds.
+    pub ceilings: Ceilings,
+    /// How often the folder is looked at without being told: the longest a change goes unnoticed
+    /// where file events are not delivered.
+    pub poll: Duration,
+    /// How long a file must be unchanged before it is read.
+    pub settle: Duration,
+    /// Largest module, in bytes.
+    pub module_bytes_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tasks: PathBuf::from("tasks"),
+            defaults: Limits::default(),
+            ceilings: Ceilings::default(),
+            poll: Duration::from_secs(1),
+            settle: Duration::from_millis(150),
+            module_bytes_max: 256 * MIB,
+        }
+    }
+}
+
+/// What the registry needs of the layers below, put together by `app.rs`.
+pub trait Loader: Send + Sync + 'static {
+    /// Makes a task of a module's bytes. Called on a thread of low priority; may take minutes.
+    ///
+    /// # Errors
+    /// Why the module cannot be served.
+    fn prepare(&self, bytes: &[u8], notes: &Notes) -> Result<Prepared, LoadError>;
+
+    /// Opens the share of a new task. Later changes of its limits go to the share itself.
+    fn share(&self, name: &TaskName, limits: &Limits) -> Share;
+}
+
+/// Something in the folder that is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The file, by its name in the folder; the folder itself if that cannot be read.
+    pub file: String,
+    /// The task it was meant for, if the name can be one.
+    pub task: Option<String>,
+    /// Why, and what would help.
+    pub error: LoadError,
+    /// The version (`name@digest`) that serves in its place.
+    pub serving: Option<String>,
+}
+
+/// What is served at one moment. Immutable: a request takes one and keeps it.
+#[derive(Default)]
+pub struct Snapshot {
+    /// The tasks, by name.
+    pub tasks: BTreeMap<TaskName, Arc<Task>>,
+    /// What could not be loaded: the folder itself first, then by name.
+    pub failures: Vec<Failure>,
+    routes: routes::Table,
+}
+
+/// The answer of [`Snapshot::route`].
+pub enum RouteMatch {
+    /// A manifest's route.
+    Found {
+        /// The task.
+        task: Arc<Task>,
+        /// Index of the function in its [`Prepared::functions`].
+        function: usize,
+        /// The path's parameters, percent-decoded, in order.
+        pairs: Vec<(String, String)>,
+    },
+    /// The path is served with other methods.
+    MethodNotAllowed {
+        /// Those, sorted; HEAD is among them where GET is. OPTIONS is not: it is the server's.
+        allow: Vec<String>,
+    },
+    /// No task has such a route.
+    None,
+}
+
+impl Snapshot {
+    /// The task of that name.
+    ///
+    /// # Errors
+    /// `bad-module` with reason and remedy if its file is there but could not be loaded, else
+    /// `unknown-task` with the nearest names.
+    pub fn task(&self, name: &str) -> Result<&Arc<Task>, Error> {
+        if let Some(task) = self.tasks.get(name) {
+            return Ok(task);
+        }
+        if let Some(failure) = self.failures.iter().find(|failure| failure.task.as_deref() == Some(name)) {
+            return Err(Error::new(Kind::BadModule, failure.error.to_string()));
+        }
+        let known = self.tasks.keys().map(TaskName::as_str);
+        let mut error = Error::new(Kind::UnknownTask, String::new()).nearest(name, known);
+        error.detail = match error.nearest.as_slice() {
+            [] => format!("found no task {name:?}; GET /tasks lists those that are loaded"),
+            near => format!("found no task {name:?}; did you mean {}?", near.join(" or ")),
+        };
+        Err(error)
+    }
+
+    /// The manifest route that serves a request; `path` as it stands in the URL, without query.
+    /// A request for HEAD is served by the route for GET.
+    pub fn route(&self, method: &str, path: &str) -> RouteMatch {
+        match self.routes.find(method, path) {
+            routes::Found::Nothing => RouteMatch::None,
+            routes::Found::OtherMethods(allow) => RouteMatch::MethodNotAllowed { allow },
+            routes::Found::Route(target, pairs) => match self.tasks.get(&target.task) {
+                Some(task) => RouteMatch::Found { task: Arc::clone(task), function: target.function, pairs },
+                None => RouteMatch::None,
+            },
+        }
+    }
+}
+
+/// The tasks folder, kept loaded. Dropped, it stops its threads and waits for them; only a
+/// compilation under way is abandoned.
+pub struct Registry {
+    published: Arc<Published>,
+    watcher: watch::Watcher,
+}
+
+/// What the threads write and everybody reads.
+struct Published {
+    snapshot: ArcSwap<Snapshot>,
+    ready: AtomicBool,
+}
+
+impl Registry {
+    /// Opens the folder and starts loading: returns at once, tasks appear as they become ready.
+    ///
+    /// # Errors
+    /// When the folder is missing or cannot be read, or a thread cannot be started.
+    pub fn open(settings: Settings, loader: Arc<dyn Loader>) -> Result<Arc<Self>, LoadError> {
+        scan::folder_id(&settings.tasks)
+            .and_then(|_| scan::list(&settings.tasks))
+            .map_err(|error| slots::folder_error(&settings.tasks, &error))?;
+        let published =
+            Arc::new(Published { snapshot: ArcSwap::default(), ready: AtomicBool::new(false) });
+        let watcher = watch::Watcher::start(settings, loader, Arc::clone(&published)).map_err(|error| {
+            LoadError::new(
+                format!("the threads that watch the tasks folder cannot be started: {error}"),
+                "raise the limit of threads: ulimit -u",
+            )
+        })?;
+        Ok(Arc::new(Self { published, watcher }))
+    }
+
+    /// What is served now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.snapshot.load_full()
+    }
+
+    /// Whether all that lay in the folder at the start has been loaded or found wanting.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.published.ready.load(Ordering::Acquire)
+    }
+
+    /// Looks at the folder now, and again at files that could not be loaded. Doesn't wait.
+    pub fn reload(&self) {
+        self.watcher.rescan(None);
+    }
+
+    /// As [`Registry::reload`], and waits until all that lies in the folder has been loaded or
+    /// found wanting: files that are being written are waited for. Not for async callers.
+    ///
+    /// Returns whether that was reached; it gives up after a minute.
+    pub fn rescan_blocking(&self) -> bool {
+        let (reply, answer) = std::sync::mpsc::channel();
+        self.watcher.rescan(Some(reply));
+        answer.recv_timeout(RESCAN_WAIT_MAX).is_ok()
+    }
+}

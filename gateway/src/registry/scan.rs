@@ -1,0 +1,464 @@
+//! What lies in the tasks folder, and since when it has been lying still.
+//!
+//! Owns the reading of the folder and of single files, which names count, and the rule that keeps
+//! half-written files out: a file is looked at only after it has kept its stamp for the settle
+//! time and while nobody is known to be writing it. Time is handed in, so the rule is tested
+//! without waiting. It doesn't know what the files mean, and starts no thread.
+
+use crate::error::LoadError;
+use rustix::fs::OFlags;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+/// Files with a counting name that a folder may hold: ten times what has been tried. Beyond it the
+/// folder is more likely the wrong one.
+const FILES_MAX: usize = 200_000;
+
+/// An empty file must lie still for at least this long: a copy has often begun and not yet
+/// written, and an empty manifest would be a valid one.
+const EMPTY_SETTLE: Duration = Duration::from_secs(1);
+
+/// At the first scan, files that were changed longer ago than this are taken as they are. File
+/// systems keep times in steps of up to two seconds.
+const UNTOUCHED_MIN: Duration = Duration::from_secs(3);
+
+/// Identity and age of a file's content. Equal stamps mean equal content: the change time tells of
+/// writes that restore size and modification time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    /// The file's size.
+    pub size_bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size_bytes: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    /// Whether the last change lies well before `now`.
+    fn untouched(&self, now: SystemTime) -> bool {
+        let Ok(now) = now.duration_since(SystemTime::UNIX_EPOCH) else { return false };
+        let since = |(seconds, _): (i64, i64)| {
+            u64::try_from(seconds).ok().and_then(|seconds| now.checked_sub(Duration::from_secs(seconds)))
+        };
+        [self.modified, self.changed].into_iter().all(|time| since(time).is_some_and(|age| age > UNTOUCHED_MIN))
+    }
+}
+
+/// What stands under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A regular file, or a link to one.
+    File(Stamp),
+    /// Something that cannot be read as a file, and why.
+    Unfit(String),
+}
+
+/// What a file is for, by its extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// `*.wasm` or `*.wat`.
+    Module,
+    /// `*.toml`.
+    Manifest,
+}
+
+/// One file of the folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name without its extension.
+    pub stem: String,
+    /// What it is for.
+    pub role: Role,
+    /// What stands there.
+    pub seen: Seen,
+}
+
+/// The files of a folder that count, by name.
+pub type Listing = BTreeMap<String, Entry>;
+
+/// Which folder a path leads to: a replaced folder has another identity.
+pub type FolderId = (u64, u64);
+
+/// The folder's identity.
+///
+/// # Errors
+/// When there is no folder.
+pub fn folder_id(folder: &Path) -> io::Result<FolderId> {
+    let meta = fs::metadata(folder)?;
+    if !meta.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// The stem and role of a file name, if it counts: not hidden, and of a known extension.
+///
+/// `Cargo.toml` doesn't count: the folder may be a Cargo workspace of the tasks' sources.
+#[must_use]
+pub fn classify(name: &OsStr) -> Option<(String, Role)> {
+    let name = name.to_string_lossy();
+    let (stem, extension) = name.rsplit_once('.')?;
+    let role = match extension {
+        "wasm" | "wat" => Role::Module,
+        "toml" => Role::Manifest,
+        _ => return None,
+    };
+    if stem.starts_with('.') || stem.is_empty() || name == "Cargo.toml" {
+        return None;
+    }
+    Some((stem.to_owned(), role))
+}
+
+/// Lists the folder. Subfolders are left out, links are followed.
+///
+/// # Errors
+/// When the folder cannot be read, or holds too many files.
+pub fn list(folder: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some((stem, role)) = classify(&name) else { continue };
+        let sort = entry.file_type()?;
+        if sort.is_dir() {
+            continue;
+        }
+        let seen = match fs::metadata(entry.path()) {
+            Ok(meta) if meta.is_dir() => continue,
+            Ok(meta) if meta.is_file() => Seen::File(Stamp::of(&meta)),
+            Ok(_) => Seen::Unfit("is no regular file".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !sort.is_symlink() => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Seen::Unfit("is a link to a file that does not exist".to_owned())
+            }
+            Err(error) => Seen::Unfit(format!("cannot be examined: {error}")),
+        };
+        if listing.len() >= FILES_MAX {
+            return Err(io::Error::other(format!("more than {FILES_MAX} modules and manifests")));
+        }
+        listing.insert(name.to_string_lossy().into_owned(), Entry { stem, role, seen });
+    }
+    Ok(listing)
+}
+
+/// Why a file was not read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// It is no longer the file that was seen: look again once it lies still.
+    Changed,
+    /// It cannot be read.
+    Failed(LoadError),
+}
+
+/// Reads a file whole, if it still is the one `stamp` was taken from, before and after.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read(path: &Path, stamp: Stamp) -> Result<Vec<u8>, ReadError> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => ReadError::Changed,
+        _ => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            ReadError::Failed(LoadError::new(
+                format!("{name} cannot be read: {error}"),
+                format!("let the gateway's user read it: chmod a+r {name}"),
+            ))
+        }
+    };
+    let still = |meta: Metadata| if Stamp::of(&meta) == stamp { Ok(()) } else { Err(ReadError::Changed) };
+    // Not to hang on what has become a named pipe since.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file: File = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    still(file.metadata().map_err(failed)?)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(stamp.size_bytes).unwrap_or(0));
+    (&file).take(stamp.size_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    still(file.metadata().map_err(failed)?)?;
+    still(fs::metadata(path).map_err(failed)?)?;
+    if u64::try_from(bytes.len()).ok() != Some(stamp.size_bytes) {
+        return Err(ReadError::Changed);
+    }
+    Ok(bytes)
+}
+
+/// The settled files that share a stem.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// Modules of that stem; more than one is a mistake.
+    pub modules: Vec<(String, Seen)>,
+    /// The manifest.
+    pub manifest: Option<(String, Seen)>,
+}
+
+/// What is known of one stem's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// At least one of them is being written, or came or went a moment ago.
+    Moving,
+    /// All lie still.
+    Still(View),
+}
+
+/// Tells which files lie still.
+#[derive(Debug)]
+pub struct Settler {
+    settle: Duration,
+    files: BTreeMap<String, Track>,
+}
+
+#[derive(Debug)]
+struct Track {
+    stem: String,
+    role: Role,
+    /// `None` once it has gone.
+    seen: Option<Seen>,
+    since: Instant,
+    still: bool,
+    writing: bool,
+}
+
+impl Settler {
+    /// Without files; `settle` is how long one must keep its stamp.
+    #[must_use]
+    pub fn new(settle: Duration) -> Self {
+        Self { settle, files: BTreeMap::new() }
+    }
+
+    /// Takes in a listing. `writing` tells which files have an open writer; `wall` is given at the
+    /// first scan, when old files are taken at once. Returns whether anything is new.
+    pub fn observe(
+        &mut self,
+        listing: &Listing,
+        writing: impl Fn(&str) -> bool,
+        now: Instant,
+        wall: Option<SystemTime>,
+    ) -> bool {
+        let mut news = false;
+        for (name, track) in &mut self.files {
+            if track.seen.is_some() && !listing.contains_key(name) {
+                (track.seen, track.since, track.still) = (None, now, false);
+                news = true;
+            }
+        }
+        for (name, entry) in listing {
+            match self.files.get_mut(name) {
+                Some(track) if track.seen.as_ref() == Some(&entry.seen) => {}
+                Some(track) => {
+                    (track.seen, track.since, track.still) = (Some(entry.seen.clone()), now, false);
+                    news = true;
+                }
+                None => {
+                    let old = matches!((&entry.seen, wall), (Seen::File(stamp), Some(wall)) if stamp.untouched(wall));
+                    self.files.insert(
+                        name.clone(),
+                        Track {
+                            stem: entry.stem.clone(),
+                            role: entry.role,
+                            seen: Some(entry.seen.clone()),
+                            since: now,
+                            still: old,
+                            writing: false,
+                        },
+                    );
+                    news = true;
+                }
+            }
+        }
+        let settle = self.settle;
+        self.files.retain(|name, track| {
+            track.writing = writing(name);
+            if track.writing {
+                news |= track.still;
+                track.still = false;
+            } else if !track.still && now.saturating_duration_since(track.since) >= track.wait(settle) {
+                track.still = true;
+                news = true;
+            }
+            !(track.still && track.seen.is_none())
+        });
+        news
+    }
+
+    /// Starts the settle time of `name` anew.
+    pub fn disturb(&mut self, name: &str, now: Instant) {
+        if let Some(track) = self.files.get_mut(name) {
+            (track.since, track.still) = (now, false);
+        }
+    }
+
+    /// When the next file may lie still, if any is moving. One that is being written is not
+    /// counted: its writer's end is told.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.files.values().filter(|track| !track.still && !track.writing).map(|track| track.since + track.wait(self.settle)).min()
+    }
+
+    /// All files, by stem.
+    #[must_use]
+    pub fn groups(&self) -> BTreeMap<&str, Group> {
+        let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+        for (name, track) in &self.files {
+            let group = groups.entry(&track.stem).or_insert_with(|| Group::Still(View::default()));
+            match (&mut *group, &track.seen) {
+                (Group::Still(view), Some(seen)) if track.still => match track.role {
+                    Role::Module => view.modules.push((name.clone(), seen.clone())),
+                    Role::Manifest => view.manifest = Some((name.clone(), seen.clone())),
+                },
+                _ => *group = Group::Moving,
+            }
+        }
+        groups
+    }
+}
+
+impl Track {
+    fn wait(&self, settle: Duration) -> Duration {
+        match &self.seen {
+            Some(Seen::File(stamp)) if stamp.size_bytes == 0 => settle.max(EMPTY_SETTLE),
+            _ => settle,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTLE: Duration = Duration::from_millis(150);
+
+    fn stamp(size_bytes: u64, second: i64) -> Stamp {
+        Stamp { device: 1, inode: 1, size_bytes, modified: (second, 0), changed: (second, 0) }
+    }
+
+    fn listing(files: &[(&str, Stamp)]) -> Listing {
+        files
+            .iter()
+            .map(|(name, stamp)| {
+                let (stem, role) = classify(OsStr::new(name)).unwrap();
+                ((*name).to_owned(), Entry { stem, role, seen: Seen::File(*stamp) })
+            })
+            .collect()
+    }
+
+    fn is_still(settler: &Settler, stem: &str) -> bool {
+        matches!(settler.groups().get(stem), Some(Group::Still(_)))
+    }
+
+    #[test]
+    fn only_modules_and_manifests_count() {
+        let counts = |name: &str| classify(OsStr::new(name));
+        assert_eq!(counts("sleep.wasm"), Some(("sleep".to_owned(), Role::Module)));
+        assert_eq!(counts("sleep.wat"), Some(("sleep".to_owned(), Role::Module)));
+        assert_eq!(counts("sleep.toml"), Some(("sleep".to_owned(), Role::Manifest)));
+        assert_eq!(counts("Bad Name.wasm"), Some(("Bad Name".to_owned(), Role::Module)));
+        for name in ["README.md", ".sleep.wasm.x1", ".sleep.wasm", ".wasm", "wasm", "a.wasm.tmp", "Cargo.toml", "a.WASM"]
+        {
+            assert_eq!(counts(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_file_counts_once_it_has_kept_its_stamp_for_the_settle_time() {
+        let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        assert!(settler.observe(&listing(&[("a.wasm", stamp(1, 1))]), |_| false, at(0), None));
+        assert!(!is_still(&settler, "a"));
+        assert_eq!(settler.next(), Some(at(150)));
+        assert!(settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(100), None));
+        settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(200), None);
+        assert!(!is_still(&settler, "a"), "it grew at 100 ms");
+        assert!(settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(250), None));
+        assert!(is_still(&settler, "a"));
+        assert!(!settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(300), None));
+        assert_eq!(settler.next(), None);
+    }
+
+    #[test]
+    fn a_file_with_an_open_writer_never_lies_still() {
+        let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
+        let files = listing(&[("a.wasm", stamp(1, 1))]);
+        settler.observe(&files, |_| true, start, None);
+        settler.observe(&files, |_| true, start + Duration::from_secs(20), None);
+        assert!(!is_still(&settler, "a"));
+        settler.observe(&files, |_| false, start + Duration::from_secs(21), None);
+        assert!(is_still(&settler, "a"));
+    }
+
+    #[test]
+    fn module_and_manifest_settle_together_and_absence_settles_too() {
+        let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
+        let at = |millis| start + Duration::from_millis(millis);
+        let both = listing(&[("a.wasm", stamp(1, 1)), ("a.toml", stamp(1, 1))]);
+        settler.observe(&listing(&[("a.wasm", stamp(1, 1))]), |_| false, at(0), None);
+        settler.observe(&both, |_| false, at(100), None);
+        settler.observe(&both, |_| false, at(160), None);
+        assert!(!is_still(&settler, "a"), "the manifest came at 100 ms");
+        settler.observe(&both, |_| false, at(250), None);
+        assert!(is_still(&settler, "a"));
+        settler.observe(&Listing::new(), |_| false, at(300), None);
+        assert!(!is_still(&settler, "a"));
+        settler.observe(&Listing::new(), |_| false, at(450), None);
+        assert!(settler.groups().is_empty());
+    }
+
+    #[test]
+    fn an_empty_file_waits_longer() {
+        let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
+        let files = listing(&[("a.toml", stamp(0, 1))]);
+        settler.observe(&files, |_| false, start, None);
+        settler.observe(&files, |_| false, start + Duration::from_millis(500), None);
+        assert!(!is_still(&settler, "a"));
+        settler.observe(&files, |_| false, start + EMPTY_SETTLE, None);
+        assert!(is_still(&settler, "a"));
+    }
+
+    #[test]
+    fn at_the_first_scan_old_files_are_taken_at_once() {
+        let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
+        let files = listing(&[("old.wasm", stamp(1, 990)), ("new.wasm", stamp(1, 999)), ("odd.wasm", stamp(1, 2_000))]);
+        settler.observe(&files, |_| false, start, Some(wall));
+        assert!(is_still(&settler, "old"));
+        assert!(!is_still(&settler, "new"));
+        assert!(!is_still(&settler, "odd"), "a time in the future proves nothing");
+    }
+
+    #[test]
+    fn a_file_that_changed_since_it_was_seen_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wasm");
+        fs::write(&path, "one").unwrap();
+        let Seen::File(stamp) = list(folder.path()).unwrap()["a.wasm"].seen.clone() else { panic!("a file") };
+        assert_eq!(read(&path, stamp).unwrap(), b"one");
+        fs::write(&path, "three").unwrap();
+        assert!(matches!(read(&path, stamp), Err(ReadError::Changed)));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(read(&path, stamp), Err(ReadError::Changed)));
+    }
+
+    #[test]
+    fn folders_pipes_and_dangling_links_are_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("dir.wasm")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("link.wasm")).unwrap();
+        std::os::unix::net::UnixListener::bind(folder.path().join("pipe.wasm")).unwrap();
+        let files = list(folder.path()).unwrap();
+        assert_eq!(files.keys().collect::<Vec<_>>(), ["link.wasm", "pipe.wasm"]);
+        assert!(files.values().all(|entry| matches!(entry.seen, Seen::Unfit(_))));
+    }
+}

@@ -1,0 +1,207 @@
+//! A task as it is served: the prepared module tied to its limits, routes and share of the pool.
+//!
+//! Owns the checks that need both the module and its manifest: that routes and notes name real
+//! functions and parameters, and that the module fits its limits. It doesn't read files and
+//! doesn't know other tasks. A task never changes; a new version is another value.
+
+use super::Loader;
+use super::manifest::{Manifest, Wish};
+use crate::error::{LoadError, nearest};
+use crate::limits::{self, Ceilings, Limits};
+use crate::runtime::Prepared;
+use crate::task::{Kind, TaskName};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+use unblock_pool::{Share, ShareLimits};
+
+/// A loaded task. Calls hold it for as long as they last, so a version that was replaced or
+/// deleted ends with its last call.
+pub struct Task {
+    /// Its name.
+    pub name: TaskName,
+    /// The module. Shared with other versions that differ in their manifest only.
+    pub prepared: Arc<Prepared>,
+    /// What each of its calls runs under.
+    pub limits: Limits,
+    /// What the author should know although the task is served.
+    pub warnings: Vec<String>,
+    /// The routes of its own.
+    pub routes: Vec<Route>,
+    /// What it may use beyond computing, for people to read. Nothing can be granted yet.
+    pub grants: Vec<String>,
+    /// Its bulkhead in the pool; the same one for all versions.
+    pub share: Share,
+    /// When this version began to serve.
+    pub loaded: SystemTime,
+    /// What happened so far, over all versions since the task's name appeared.
+    pub counts: Arc<Counts>,
+}
+
+/// Counters of a task, kept by whoever makes the calls.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Calls that were asked for.
+    pub calls: AtomicU64,
+    /// Calls that failed.
+    pub errors: AtomicU64,
+    /// Calls in flight now.
+    pub running: AtomicU64,
+}
+
+/// A route of a task, tied to its function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The HTTP method.
+    pub method: String,
+    /// The path, with `{parameters}`.
+    pub path: String,
+    /// Index of the function in [`Prepared::functions`].
+    pub function: usize,
+    /// The path as the table of routes takes it.
+    pub(super) pattern: super::routes::Pattern,
+}
+
+impl Task {
+    /// `name@digest`, as in the header `Unblock-Task`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        format!("{}@{}", self.name, self.prepared.digest)
+    }
+}
+
+/// What a version is made of.
+pub(super) struct Parts<'a> {
+    pub name: &'a TaskName,
+    /// The module's file name.
+    pub file: &'a str,
+    pub prepared: Arc<Prepared>,
+    pub manifest: &'a Manifest,
+    pub defaults: &'a Limits,
+    pub ceilings: &'a Ceilings,
+}
+
+impl Parts<'_> {
+    /// Makes the version that follows `previous`.
+    ///
+    /// # Errors
+    /// All that doesn't fit between module and manifest, together. The share's limits are left
+    /// alone then.
+    pub(super) fn assemble(self, previous: Option<&Task>, loader: &dyn Loader) -> Result<Task, LoadError> {
+        let mut mistakes = Vec::new();
+        let routes: Vec<Route> =
+            self.manifest.routes.iter().filter_map(|wish| self.route(wish, &mut mistakes)).collect();
+        self.check_notes(&mut mistakes);
+        let manifest_file = format!("{}.toml", self.name);
+        if !mistakes.is_empty() {
+            let reason = format!("{manifest_file} does not fit {}:\n  {}", self.file, mistakes.join("\n  "));
+            return Err(LoadError::new(reason, format!("correct {manifest_file}; it is read again when it is saved")));
+        }
+        let (limits, capped) = self.defaults.merge(&self.manifest.limits, self.ceilings);
+        let memory_min = self.prepared.memory_min;
+        if memory_min > limits.memory {
+            return Err(LoadError::new(
+                format!(
+                    "{} starts with {} of memory, but its limit is {}: no call could run",
+                    self.file,
+                    limits::bytes(memory_min),
+                    limits::bytes(limits.memory)
+                ),
+                format!("in {manifest_file}, under [limits], raise memory to {:?} or more", limits::bytes(memory_min)),
+            ));
+        }
+        let share = match previous {
+            Some(previous) => {
+                previous
+                    .share
+                    .set_limits(ShareLimits { concurrency: limits.concurrency, queue: limits.queue });
+                previous.share.clone()
+            }
+            None => loader.share(self.name, &limits),
+        };
+        Ok(Task {
+            name: self.name.clone(),
+            prepared: self.prepared,
+            limits,
+            warnings: capped.iter().map(ToString::to_string).collect(),
+            routes,
+            grants: Vec::new(),
+            share,
+            loaded: SystemTime::now(),
+            counts: previous.map(|task| Arc::clone(&task.counts)).unwrap_or_default(),
+        })
+    }
+
+    fn route(&self, wish: &Wish, mistakes: &mut Vec<String>) -> Option<Route> {
+        let at = format!("line {}: route {} {}", wish.line, wish.method, wish.pattern);
+        let index = match self.prepared.find(wish.function.as_deref()) {
+            Ok(index) => index,
+            Err(error) => {
+                let near = match error.nearest.first() {
+                    Some(near) => format!("; did you mean `{near}`?"),
+                    None => String::new(),
+                };
+                mistakes.push(format!("{at}: {}{near}", error.detail));
+                return None;
+            }
+        };
+        let function = self.prepared.functions.get(index)?;
+        let known: Vec<&str> = function.params.iter().map(|param| param.name.as_str()).collect();
+        let mut fits = true;
+        for name in wish.pattern.params().filter(|name| !known.contains(name)) {
+            let near = match nearest(name, known.iter().copied()).first() {
+                Some(near) => format!("; did you mean `{{{near}}}`?"),
+                None => String::new(),
+            };
+            mistakes.push(format!(
+                "{at}: found the parameter {{{name}}}, expected one of {}: {}{near}",
+                function.name,
+                list(&known)
+            ));
+            fits = false;
+        }
+        fits.then(|| Route {
+            method: wish.method.clone(),
+            path: wish.pattern.to_string(),
+            function: index,
+            pattern: wish.pattern.clone(),
+        })
+    }
+
+    fn check_notes(&self, mistakes: &mut Vec<String>) {
+        for (name, notes) in &self.manifest.notes.functions {
+            let mut named =
+                self.prepared.functions.iter().filter(|f| f.name == *name || f.full_name() == *name).peekable();
+            if named.peek().is_none() && !self.prepared.hidden.iter().any(|hidden| hidden.name == *name) {
+                let known: Vec<&str> = self.prepared.functions.iter().map(|f| f.name.as_str()).collect();
+                let near = match nearest(name, known.iter().copied()).first() {
+                    Some(near) => format!("; did you mean `{near}`?"),
+                    None => String::new(),
+                };
+                mistakes.push(format!(
+                    "functions.{name}: the module has no such function, expected one of {}{near}",
+                    list(&known)
+                ));
+            }
+            if notes.params.is_empty() {
+                continue;
+            }
+            if self.prepared.kind == Kind::Component {
+                mistakes.push(format!(
+                    "functions.{name}.params: a component names its parameters itself; remove the key"
+                ));
+            } else if let Some(function) = named.find(|f| f.params.len() < notes.params.len()) {
+                mistakes.push(format!(
+                    "functions.{name}.params: found {} names, expected at most {}: {}",
+                    notes.params.len(),
+                    function.params.len(),
+                    function.signature()
+                ));
+            }
+        }
+    }
+}
+
+fn list(names: &[&str]) -> String {
+    if names.is_empty() { "(there are none)".to_owned() } else { names.join(", ") }
+}

@@ -1,0 +1,415 @@
+//! The thread that keeps the registry up to date, and what wakes it.
+//!
+//! Owns the rhythm: when the folder is scanned, when a job is handed out, when a snapshot is
+//! published. Three things wake it: file events, finished jobs, and the clock. Events are a hint
+//! and never trusted alone: the folder is polled as well, so that network, overlay and bind mounts
+//! that deliver none work the same, only later. It decides nothing about tasks: that is `slots.rs`.
+
+use super::compile::{Compiler, Done};
+use super::scan::{self, FolderId, Group, Settler};
+use super::slots::{Slots, emptied_error, folder_error};
+use super::{Loader, Published, Settings, Snapshot};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
+
+/// A writer that has written nothing for so long is taken for gone. Its end is told by an event,
+/// unless that was lost or the file was cut without being opened.
+const WRITER_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Least time between two scans, so that a burst of events costs one.
+const SCAN_GAP_MIN: Duration = Duration::from_millis(10);
+
+/// With file events, polling may take one part in this many of a core's time: a folder of a
+/// hundred tasks is polled as often as the settings say, one of ten thousand every few seconds.
+const POLL_SHARE: u32 = 500;
+
+/// Scans after events may take one part in this many of a core's time.
+const EVENT_SHARE: u32 = 10;
+
+/// Least time between two snapshots while jobs are out: one of ten thousand tasks costs
+/// milliseconds.
+const PUBLISH_GAP_MIN: Duration = Duration::from_millis(25);
+
+/// Files that are still being written hold up readiness no longer than this.
+const READY_MOVING_MAX: Duration = Duration::from_secs(2);
+
+/// Whether the platform's events tell when a writer closes its file. Elsewhere only the settle
+/// time tells.
+const CLOSE_IS_TOLD: bool = cfg!(any(target_os = "linux", target_os = "android"));
+
+/// The thread. Dropped, it ends and is joined.
+pub struct Watcher {
+    inbox: Arc<Inbox>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watcher {
+    /// Starts the thread and that of the compiler.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub fn start(settings: Settings, loader: Arc<dyn Loader>, published: Arc<Published>) -> io::Result<Self> {
+        let inbox = Arc::new(Inbox::default());
+        let reports = Arc::clone(&inbox);
+        let compiler = Compiler::start(Arc::clone(&loader), move |done| reports.tell(|mail| mail.done.push(done)))?;
+        let now = Instant::now();
+        let mut life = Life {
+            inbox: Arc::clone(&inbox),
+            settler: Settler::new(settings.settle),
+            slots: Slots::new(settings.clone(), loader),
+            settings,
+            compiler,
+            published,
+            events: None,
+            events_failed: false,
+            folder: None,
+            begun: now,
+            scanned: None,
+            scan_cost: Duration::ZERO,
+            scan_due: Some(now),
+            published_at: None,
+            moving: true,
+            replies: Vec::new(),
+        };
+        let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || life.live())?;
+        Ok(Self { inbox, thread: Some(thread) })
+    }
+
+    /// Asks for a scan now; `reply` gets a message when all that lies there has been dealt with.
+    pub fn rescan(&self, reply: Option<Sender<()>>) {
+        self.inbox.tell(|mail| {
+            mail.rescan = true;
+            mail.replies.extend(reply);
+        });
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.inbox.tell(|mail| mail.stop = true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the other threads leave for this one. Everything in it is bounded: flags, one job's
+/// result, one entry per file that is being written.
+#[derive(Default)]
+struct Inbox {
+    mail: Mutex<Mail>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct Mail {
+    stop: bool,
+    /// Something in the folder moved.
+    moved: bool,
+    /// Something happened to the folder itself.
+    folder: bool,
+    rescan: bool,
+    done: Vec<Done>,
+    replies: Vec<Sender<()>>,
+    /// Files with an open writer, and when it last wrote.
+    writers: HashMap<String, Instant>,
+}
+
+impl Mail {
+    fn is_new(&self) -> bool {
+        self.stop || self.moved || self.folder || self.rescan || !self.done.is_empty()
+    }
+
+    /// Takes in a file event.
+    fn event(&mut self, folder: &Path, event: notify::Result<notify::Event>, now: Instant) {
+        let event = match event {
+            Ok(event) if event.need_rescan() => {
+                // Events were lost, and with them perhaps a writer's end.
+                self.writers.clear();
+                self.moved = true;
+                return;
+            }
+            Ok(event) => event,
+            Err(_) => {
+                self.moved = true;
+                return;
+            }
+        };
+        // Reading, ours included, changes nothing.
+        if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
+            return;
+        }
+        for path in &event.paths {
+            if path == folder {
+                self.folder = true;
+                continue;
+            }
+            let Some(name) = path.file_name().filter(|name| scan::classify(name).is_some()) else { continue };
+            let name = name.to_string_lossy();
+            if CLOSE_IS_TOLD && matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))) {
+                // Until its writer is done there is nothing to look at, so only the first one wakes.
+                self.moved |= self.writers.insert(name.into_owned(), now).is_none();
+            } else {
+                if !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)) | EventKind::Create(_)) {
+                    self.writers.remove(&*name);
+                }
+                self.moved = true;
+            }
+        }
+    }
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        // The mail stays whole: nothing in the locked sections can fail half-way.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, what: impl FnOnce(&mut Mail)) {
+        let mut mail = self.lock();
+        what(&mut mail);
+        if mail.is_new() {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits for mail, or until `due`. Takes all but the writers, which are still writing.
+    fn wait(&self, due: Instant) -> Mail {
+        let mut mail = self.lock();
+        while !mail.is_new() {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            mail = self.arrived.wait_timeout(mail, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let writers = std::mem::take(&mut mail.writers);
+        let taken = std::mem::take(&mut *mail);
+        mail.writers = writers;
+        taken
+    }
+
+    /// The files that are being written now.
+    fn writers(&self, now: Instant) -> HashMap<String, Instant> {
+        let mut mail = self.lock();
+        mail.writers.retain(|_, last| now.saturating_duration_since(*last) < WRITER_IDLE_MAX);
+        mail.writers.clone()
+    }
+}
+
+/// The thread's state.
+struct Life {
+    settings: Settings,
+    inbox: Arc<Inbox>,
+    settler: Settler,
+    slots: Slots,
+    compiler: Compiler,
+    published: Arc<Published>,
+    /// The source of file events, and the folder it is armed on.
+    events: Option<(RecommendedWatcher, FolderId)>,
+    /// Arming it failed and that was logged.
+    events_failed: bool,
+    /// The folder that the slots' files are from.
+    folder: Option<FolderId>,
+    begun: Instant,
+    scanned: Option<Instant>,
+    /// CPU time of the last scan.
+    scan_cost: Duration,
+    /// When to scan next because of an event.
+    scan_due: Option<Instant>,
+    published_at: Option<Instant>,
+    /// Some file is being written, or came or went a moment ago.
+    moving: bool,
+    replies: Vec<Sender<()>>,
+}
+
+impl Life {
+    fn live(&mut self) {
+        loop {
+            let mail = self.inbox.wait(self.next_due());
+            if mail.stop {
+                return;
+            }
+            self.take(mail);
+            let now = Instant::now();
+            let mut news = false;
+            if self.scan_at() <= now {
+                news = self.scan(now);
+            }
+            if news || self.slots.wants_judging() {
+                self.judge();
+            }
+            if !self.compiler.is_busy()
+                && let Some(job) = self.slots.next_job()
+            {
+                self.compiler.begin(job);
+            }
+            self.publish();
+        }
+    }
+
+    fn take(&mut self, mail: Mail) {
+        let now = Instant::now();
+        for done in mail.done {
+            self.compiler.finished();
+            if let Some(file) = self.slots.take(done) {
+                self.settler.disturb(&file, now);
+                self.moving = true;
+            }
+        }
+        if mail.folder {
+            self.events = None;
+        }
+        if mail.rescan {
+            self.slots.retry_failures();
+            // Whoever asks means what lies there now, an empty folder included.
+            self.folder = None;
+            self.scanned = None;
+        }
+        self.replies.extend(mail.replies);
+        if mail.moved || mail.folder || mail.rescan {
+            self.scan_due.get_or_insert(now);
+        }
+    }
+
+    /// When the folder is to be scanned next.
+    fn scan_at(&self) -> Instant {
+        let Some(scanned) = self.scanned else { return self.begun };
+        let gap = SCAN_GAP_MIN.max(self.scan_cost * EVENT_SHARE);
+        let poll = match &self.events {
+            Some(_) => self.settings.poll.max(self.scan_cost * POLL_SHARE),
+            None => self.settings.poll,
+        };
+        let hinted = [self.scan_due, self.settler.next()].into_iter().flatten().min();
+        let polled = scanned + poll;
+        hinted.map_or(polled, |hinted| polled.min(hinted.max(scanned + gap)))
+    }
+
+    fn next_due(&self) -> Instant {
+        let publish = self.published_at.filter(|_| self.compiler.is_busy()).map(|at| at + PUBLISH_GAP_MIN);
+        let now = Instant::now();
+        match publish.filter(|due| *due > now) {
+            Some(publish) => publish.min(self.scan_at()),
+            None => self.scan_at(),
+        }
+    }
+
+    /// Looks at the folder. Returns whether the settled files may have changed.
+    fn scan(&mut self, now: Instant) -> bool {
+        let before = cpu_time();
+        self.scan_due = None;
+        let first = self.scanned.is_none() && self.folder.is_none() && !self.slots.serves();
+        let forced = self.scanned.is_none();
+        let news = match self.look(now, first) {
+            Ok(news) => news,
+            Err(error) => {
+                // Armed again when it is back: its events may be those of a folder that is gone.
+                self.events = None;
+                self.slots.folder(Some(folder_error(&self.settings.tasks, &error)));
+                false
+            }
+        };
+        self.scanned = Some(Instant::now());
+        self.scan_cost = cpu_time().saturating_sub(before);
+        news || forced
+    }
+
+    fn look(&mut self, now: Instant, first: bool) -> io::Result<bool> {
+        let folder = scan::folder_id(&self.settings.tasks)?;
+        // Armed before it is read: what comes later is told.
+        self.arm(folder);
+        let listing = scan::list(&self.settings.tasks)?;
+        if self.folder.is_some_and(|known| known != folder) && listing.is_empty() && self.slots.serves() {
+            self.slots.folder(Some(emptied_error(&self.settings.tasks)));
+            return Ok(false);
+        }
+        self.folder = Some(folder);
+        self.slots.folder(None);
+        let writers = self.inbox.writers(now);
+        let writing = |name: &str| writers.contains_key(name);
+        Ok(self.settler.observe(&listing, writing, now, first.then(SystemTime::now)))
+    }
+
+    /// Makes sure that events come from this very folder.
+    fn arm(&mut self, folder: FolderId) {
+        if self.events.as_ref().is_some_and(|(_, armed)| *armed == folder) {
+            return;
+        }
+        self.events = None;
+        let inbox = Arc::clone(&self.inbox);
+        // Events name absolute paths.
+        let path = std::path::absolute(&self.settings.tasks).unwrap_or_else(|_| self.settings.tasks.clone());
+        let watched = path.clone();
+        inbox.lock().writers.clear();
+        let armed = notify::recommended_watcher(move |event| {
+            inbox.tell(|mail| mail.event(&path, event, Instant::now()));
+        })
+        .and_then(|mut events| {
+            events.watch(&watched, RecursiveMode::NonRecursive)?;
+            Ok(events)
+        });
+        match armed {
+            Ok(events) => {
+                self.events = Some((events, folder));
+                self.events_failed = false;
+            }
+            Err(error) if !self.events_failed => {
+                self.events_failed = true;
+                tracing::warn!(
+                    reason = %error,
+                    "no file events for the tasks folder, it is polled instead: {error} \
+                     (sysctl fs.inotify.max_user_instances and max_user_watches bound them)"
+                );
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn judge(&mut self) {
+        let groups = self.settler.groups();
+        let disturbed = self.slots.judge(&groups);
+        self.moving = !disturbed.is_empty() || groups.values().any(|group| *group == Group::Moving);
+        let now = Instant::now();
+        for file in disturbed {
+            self.settler.disturb(&file, now);
+        }
+    }
+
+    fn publish(&mut self) {
+        let busy = self.compiler.is_busy();
+        let recent = self.published_at.is_some_and(|at| at.elapsed() < PUBLISH_GAP_MIN);
+        if busy && recent {
+            return;
+        }
+        if let Some(snapshot) = self.slots.snapshot() {
+            self.published.snapshot.store(Arc::<Snapshot>::new(snapshot));
+            self.published_at = Some(Instant::now());
+        }
+        if busy || self.scanned.is_none() || self.slots.wants_judging() || !self.slots.is_idle() {
+            return;
+        }
+        if !self.moving || self.begun.elapsed() > READY_MOVING_MAX {
+            self.published.ready.store(true, Ordering::Release);
+        }
+        if !self.moving && self.scan_due.is_none() {
+            for reply in self.replies.drain(..) {
+                // Whoever asked may have gone.
+                let _ = reply.send(());
+            }
+        }
+    }
+}
+
+/// CPU time of this thread: unlike the clock it isn't stretched by a busy machine.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
