@@ -199,6 +199,16 @@ fn main() {
         println!("stop one of {loops} loops: {}", percentiles(times));
     }
     let (pool, share, _) = pool(2, default_spin);
+    let cpu = || rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    thread::sleep(Duration::from_millis(100));
+    let before = cpu();
+    thread::sleep(Duration::from_secs(2));
+    let used_us =
+        (cpu().tv_sec - before.tv_sec) * 1_000_000 + (cpu().tv_nsec - before.tv_nsec) / 1000;
+    println!(
+        "idle for 2 s: {used_us} µs of CPU time, {} interrupts",
+        pool.stats().interrupts
+    );
     let start = Instant::now();
     let parked: Vec<_> = (0..10_000)
         .map(|_| {

@@ -258,5 +258,6 @@ fn ten_thousand_parked_runs_meet_their_deadlines_together() {
     }
     let took = start.elapsed();
     assert!(took >= budget.wall && took < budget.wall * 2, "{took:?}");
-    assert_eq!(rig.pool.stats().deadlines, 0);
+    // Void entries may be left over; they are due now too.
+    until("no deadline is watched", || rig.pool.stats().deadlines == 0);
 }

@@ -27,21 +27,24 @@ fn a_short_run_overtakes_a_thousand_loops() {
     until("the loops have left level 0", || {
         rig.pool.stats().queued[0] == 0
     });
-    let mut times: Vec<_> = (0..50)
+    let mut seen: Vec<_> = (0..50)
         .map(|_| {
-            let start = Instant::now();
+            // Let a loop get into its slice again.
+            std::thread::sleep(Duration::from_millis(2));
+            let (start, slices) = (Instant::now(), rig.pool.stats().slices);
             wait(rig.spawn(no_limit(), |_| async {})).unwrap();
-            start.elapsed()
+            (rig.pool.stats().slices - slices, start.elapsed())
         })
         .collect();
-    times.sort();
-    // A tick is 1 ms and a guaranteed slice of the loops too; without preemption it would be 8.
-    assert!(
-        times[25] < Duration::from_millis(4),
-        "median {:?}",
-        times[25]
-    );
-    assert!(rig.pool.stats().preemptions > 0);
+    // Other load on the machine stretches time, so that the order is what is checked: its own
+    // slice, the loop that goes on after it, and now and then a guaranteed slice.
+    seen.sort();
+    assert!(seen[25].0 <= 4, "median {:?}", seen[25]);
+    assert!(seen[49].0 <= 20, "worst {:?}", seen[49]);
+    let best = seen.iter().map(|s| s.1).min().unwrap();
+    assert!(best < Duration::from_millis(4), "best {best:?}");
+    let stats = rig.pool.stats();
+    assert!(stats.preemptions > 0, "{stats:?} {seen:?}");
     drop(crowd);
 }
 

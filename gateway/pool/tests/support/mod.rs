@@ -5,7 +5,7 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
@@ -50,6 +50,32 @@ pub struct Rig {
     pub pool: Pool,
     pub share: Share,
     pub epoch: Arc<AtomicU64>,
+    /// One pool at a time: tests that measure would measure each other.
+    _alone: Alone,
+}
+
+static TAKEN: Mutex<bool> = Mutex::new(false);
+static FREE: Condvar = Condvar::new();
+
+/// A lock that may change threads.
+struct Alone;
+
+impl Alone {
+    fn take() -> Self {
+        let mut taken = TAKEN.lock().unwrap();
+        while *taken {
+            taken = FREE.wait(taken).unwrap();
+        }
+        *taken = true;
+        Self
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap() = false;
+        FREE.notify_one();
+    }
 }
 
 pub fn config(workers: usize) -> Config {
@@ -65,6 +91,7 @@ pub fn rig(workers: usize) -> Rig {
 }
 
 pub fn rig_with(config: Config) -> Rig {
+    let alone = Alone::take();
     let epoch = Arc::new(AtomicU64::new(0));
     let bumped = Arc::clone(&epoch);
     let pool = Pool::new(
@@ -79,7 +106,12 @@ pub fn rig_with(config: Config) -> Rig {
         concurrency: 100_000,
         queue: 0,
     });
-    Rig { pool, share, epoch }
+    Rig {
+        pool,
+        share,
+        epoch,
+        _alone: alone,
+    }
 }
 
 pub fn no_limit() -> Budget {
