@@ -3,12 +3,12 @@
 //! Owns "by name or by position", which texts stand for which values, and the rule that a parameter
 //! is given once. It must not know where names and texts come from (URL, form, command line).
 
-use super::decode::{
-    Budget, Limits, Walk, add_label, finite32, finite64, int, of_text, present, text_expected, whole,
-};
+use super::budget::{Budget, Limits};
+use super::decode::{Walk, present, whole};
 use super::error::{ArgError, Decoded, quoted};
 use super::json::{Reader, Token, number_len};
 use super::rows::{Row, absent, may_be_absent, spells};
+use super::scalars::{add_label, finite32, finite64, int, of_text, text_expected};
 use super::shape::{Param, Shape};
 use std::fmt;
 use wasmtime::component::Val;
@@ -169,8 +169,9 @@ impl<'p> Args<'p> {
     /// # Errors
     /// [`ArgError`] that names the first parameter without a value.
     pub fn finish(self) -> Result<Vec<Val>, ArgError> {
-        let vals = self.params.iter().zip(self.vals);
-        vals.map(|(param, val)| present(param, val).map_err(|error| *error)).collect()
+        // The values come first, so that they are collected in the memory they are in.
+        let vals = self.vals.into_iter().zip(self.params);
+        vals.map(|(val, param)| present(param, val).map_err(|error| *error)).collect()
     }
 
     fn by_name<T>(

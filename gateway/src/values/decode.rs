@@ -1,103 +1,20 @@
 //! JSON to value, led by the type: the text is walked once and only what fits is built.
 //!
-//! Owns the walk, the bounds that are counted on the way, and the JSON pointer of a mistake (built
-//! while an error travels outwards, so that a good document pays nothing for it). The rules of each
-//! shape are in `rows.rs`; parameters as a whole are in `args.rs`.
+//! Owns the walk over arrays and objects, and the JSON pointer of a mistake (built while an error
+//! travels outwards, so that a good document pays nothing for it). The rules of each shape are in
+//! `rows.rs`, single words and numbers in `scalars.rs`, the bounds in `budget.rs`; parameters as a
+//! whole are in `args.rs`.
 
+use super::budget::{BYTE_LIST_BYTES_MAX, Budget, Limits};
+use super::encode::encode;
 use super::error::{ArgError, Decoded, one_of, quoted};
-use super::json::{self, Reader, Token};
-use super::rows::{
-    BASE64, ERR, INFINITY, IntRow, NAN, NEGATIVE_INFINITY, OK, Row, SOME, TAG, VAL, absent, may_be_absent,
-    spells,
-};
+use super::json::{Reader, Token};
+use super::rows::{ERR, IntRow, OK, Row, SOME, TAG, VAL, absent, may_be_absent, spells};
+use super::scalars::{add_label, finite32, finite64, int, of_text, text_expected};
 use super::shape::{Case, Param, Shape, Sides};
-use base64::Engine as _;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use wasmtime::component::Val;
-
-/// Largest byte list of a call that goes the dynamic way, in bytes. Each byte costs the host 40
-/// bytes there, and 1 MiB takes a quarter of a second to cross.
-pub const BYTE_LIST_BYTES_MAX: usize = 1 << 20;
-
-/// Bounds of one decoding, all met before the value behind them is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Deepest nesting of arrays and objects, in levels.
-    pub depth_max: usize,
-    /// Most values of all types together; each costs 40 bytes of host memory. A record's field
-    /// counts twice, since its name is stored beside it.
-    pub elements_max: usize,
-    /// Most bytes of all strings, labels and field names together.
-    pub bytes_max: usize,
-}
-
-impl Default for Limits {
-    /// 128 levels (two per level of the deepest [`Shape`], and room), 2 Mi values, 16 MiB of text.
-    fn default() -> Self {
-        Self { depth_max: 128, elements_max: 2 << 20, bytes_max: 16 << 20 }
-    }
-}
-
-/// What is left of the [`Limits`] while one call's arguments are decoded.
-pub(super) struct Budget {
-    limits: Limits,
-    elements: usize,
-    bytes: usize,
-}
-
-impl Budget {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self { limits: *limits, elements: limits.elements_max, bytes: limits.bytes_max }
-    }
-
-    pub(super) fn elements(&mut self, count: usize) -> Decoded<()> {
-        match self.elements.checked_sub(count) {
-            Some(left) => self.elements = left,
-            None => {
-                let max = self.limits.elements_max;
-                let expected = format_args!("at most {max} values in all (limit elements_max)");
-                return Err(ArgError::too_large("elements_max", expected, "more"));
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&mut self, count: usize) -> Decoded<()> {
-        match self.bytes.checked_sub(count) {
-            Some(left) => self.bytes = left,
-            None => {
-                let max = self.limits.bytes_max;
-                let expected = format_args!("at most {max} bytes of text in all (limit bytes_max)");
-                return Err(ArgError::too_large("bytes_max", expected, "more"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Charges a string before it is copied.
-    pub(super) fn string(&mut self, text: &str) -> Decoded<String> {
-        self.bytes(text.len())?;
-        Ok(text.to_owned())
-    }
-
-    /// Charges a byte list before it is built.
-    pub(super) fn byte_list(&mut self, len: usize) -> Decoded<()> {
-        if len > BYTE_LIST_BYTES_MAX {
-            let expected = format_args!(
-                "list<u8> of at most {BYTE_LIST_BYTES_MAX} bytes; for more, make it the only parameter \
-                 (raw body) or use unblock:task/body"
-            );
-            let found = format_args!("{len} bytes or more");
-            return Err(ArgError::too_large("byte_list_bytes_max", expected, found));
-        }
-        self.elements(len)
-    }
-
-    pub(super) fn depth_max(&self) -> usize {
-        self.limits.depth_max
-    }
-}
 
 /// Decodes one JSON document as a value of `shape`.
 ///
@@ -343,16 +260,16 @@ impl Walk<'_, '_> {
             if walk.reader.peek()? != Token::Array {
                 return Err(walk.mismatch(&pair));
             }
-            if let Val::Tuple(items) = walk.slots(&pair, &slots)? {
-                if let Ok([k, v]) = <[Val; 2]>::try_from(items) {
-                    let mut text = Vec::new();
-                    // A key was just decoded, so it can be encoded, and is shorter than its bound.
-                    let _ = super::encode::encode(key, &k, &mut text, usize::MAX);
-                    if !seen.insert(text) {
-                        return Err(ArgError::bad("each key once", "a second value").at(0));
-                    }
-                    pairs.push((k, v));
+            if let Val::Tuple(items) = walk.slots(&pair, &slots)?
+                && let Ok([k, v]) = <[Val; 2]>::try_from(items)
+            {
+                let mut text = Vec::new();
+                // A key that was just decoded can be encoded, and is no longer than what came in.
+                let _ = encode(key, &k, &mut text, usize::MAX);
+                if !seen.insert(text) {
+                    return Err(ArgError::bad("each key once", "a second value").at(0));
                 }
+                pairs.push((k, v));
             }
             Ok(())
         })?;
@@ -363,11 +280,12 @@ impl Walk<'_, '_> {
     pub(super) fn members(&mut self, fields: &[Param], slots: &mut [Option<Val>]) -> Decoded<()> {
         let mut expected = 0;
         self.object(|walk, key| {
-            let from_expected = fields.iter().enumerate().skip(expected);
-            let index = from_expected
-                .chain(fields.iter().enumerate().take(expected))
-                .find(|(_, field)| spells(key, &field.name))
-                .map(|(index, _)| index);
+            let spelled = |field: &Param| spells(key, &field.name);
+            // Most documents follow the order of the fields.
+            let index = match fields.get(expected) {
+                Some(field) if spelled(field) => Some(expected),
+                _ => fields.iter().position(spelled),
+            };
             let Some((index, field)) = index.and_then(|index| Some((index, fields.get(index)?))) else {
                 return Err(ArgError::unknown_name(key, fields.iter().map(|field| field.name.as_str())));
             };
@@ -503,90 +421,5 @@ pub(super) fn present(field: &Param, val: Option<Val>) -> Decoded<Val> {
         Some(val) => Ok(val),
         None if may_be_absent(&field.shape) => Ok(absent()),
         None => Err(ArgError::bad(&field.shape, "nothing").at(&field.name)),
-    }
-}
-
-/// Adds a label to a set of flags.
-pub(super) fn add_label(
-    labels: &[String],
-    text: &str,
-    set: &mut Vec<String>,
-    budget: &mut Budget,
-) -> Decoded<()> {
-    let Some(label) = labels.iter().find(|label| *label == text) else {
-        return Err(ArgError::bad(one_of(labels.iter().map(String::as_str)), quoted(text)));
-    };
-    if set.contains(label) {
-        return Err(ArgError::bad("each flag once", quoted(text)));
-    }
-    budget.elements(1)?;
-    set.push(budget.string(label)?);
-    Ok(())
-}
-
-/// A value from a text, for shapes that JSON writes as a string; none if the text does not fit.
-pub(super) fn of_text(shape: &Shape, text: &str, budget: &mut Budget) -> Decoded<Option<Val>> {
-    Ok(match Row::of(shape) {
-        Row::Int(row) => decimal(row, text),
-        Row::Float32 => non_finite(text).map(|n| Val::Float32(n as f32)),
-        Row::Float64 => non_finite(text).map(Val::Float64),
-        Row::Char => {
-            let mut chars = text.chars();
-            chars.next().filter(|_| chars.next().is_none()).map(Val::Char)
-        }
-        Row::Text => Some(Val::String(budget.string(text)?)),
-        Row::Label(labels) => match labels.iter().find(|label| *label == text) {
-            Some(label) => Some(Val::Enum(budget.string(label)?)),
-            None => None,
-        },
-        Row::Bytes => {
-            // Three bytes for four characters, less the padding: never under-estimated by more than two.
-            budget.byte_list((text.len() / 4 * 3).saturating_sub(2))?;
-            let bytes = BASE64.decode(text).ok();
-            bytes.map(|bytes| Val::List(bytes.into_iter().map(Val::U8).collect()))
-        }
-        _ => None,
-    })
-}
-
-/// What [`of_text`] would have accepted.
-pub(super) fn text_expected(shape: &Shape) -> String {
-    match Row::of(shape) {
-        Row::Char => "char (a string of exactly one character)".to_owned(),
-        Row::Label(labels) => one_of(labels.iter().map(String::as_str)).to_string(),
-        Row::Bytes => "list<u8> (base64 with padding, or an array of numbers)".to_owned(),
-        _ => shape.to_string(),
-    }
-}
-
-/// An integer from a JSON number.
-pub(super) fn int(row: &IntRow, number: &str) -> Option<Val> {
-    json::integer(number).and_then(row.make)
-}
-
-/// An integer from a decimal string without superfluous signs and zeros.
-fn decimal(row: &IntRow, text: &str) -> Option<Val> {
-    let canonical = json::number_len(text) == Some(text.len())
-        && text.bytes().all(|b| b.is_ascii_digit() || b == b'-')
-        && text != "-0";
-    if canonical { int(row, text) } else { None }
-}
-
-/// The nearest f32 of a JSON number, unless that is infinite.
-pub(super) fn finite32(number: &str) -> Option<f32> {
-    number.parse::<f32>().ok().filter(|n| n.is_finite())
-}
-
-/// The nearest f64 of a JSON number, unless that is infinite.
-pub(super) fn finite64(number: &str) -> Option<f64> {
-    number.parse::<f64>().ok().filter(|n| n.is_finite())
-}
-
-fn non_finite(text: &str) -> Option<f64> {
-    match text {
-        NAN => Some(f64::NAN),
-        INFINITY => Some(f64::INFINITY),
-        NEGATIVE_INFINITY => Some(f64::NEG_INFINITY),
-        _ => None,
     }
 }

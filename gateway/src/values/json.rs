@@ -285,35 +285,31 @@ pub(super) fn number_len(text: &str) -> Option<usize> {
     Some(at)
 }
 
-/// The exact value of a JSON number, if it is integral and of at most 20 digits.
+/// The exact value of a JSON number, if it is integral and at most as large as a `u64` holds.
 ///
-/// `1.0` and `1e3` are integral (JSON Schema 2020-12, section 6.1.1 of the validation part), however
-/// they are spelled; no floating point is involved.
+/// `1.0` and `1e3` are integral, however they are spelled (JSON Schema 2020-12, core, section
+/// 6.3); no floating point is involved.
 pub(super) fn integer(number: &str) -> Option<i128> {
-    /// Digits of `u64::MAX`: longer numbers fit no WIT integer.
-    const DIGITS_MAX: usize = 20;
     let (negative, body) = number.strip_prefix('-').map_or((false, number), |body| (true, body));
-    if body.len() <= DIGITS_MAX && body.bytes().all(|b| b.is_ascii_digit()) {
-        let value = body.parse::<i128>().ok()?;
-        return Some(if negative { -value } else { value });
-    }
+    let magnitude =
+        if body.bytes().all(|b| b.is_ascii_digit()) { body.parse::<u64>().ok()? } else { scaled(body)? };
+    Some(if negative { -i128::from(magnitude) } else { i128::from(magnitude) })
+}
+
+/// The value of digits with a fraction or an exponent.
+fn scaled(body: &str) -> Option<u64> {
     let (mantissa, exponent) = body.split_once(['e', 'E']).unwrap_or((body, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let zeros = |text: &str| text.bytes().all(|b| b == b'0');
-    if zeros(whole) && zeros(fraction) {
-        return Some(0);
-    }
     let fraction = fraction.trim_end_matches('0');
-    // An exponent too long for an i64 moves a non-zero number out of range, or makes it no integer.
-    let shift = exponent.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
     let digits = [whole, fraction].concat();
     let significant = digits.trim_start_matches('0');
-    let kept = significant.trim_end_matches('0');
-    let shift = shift.checked_add(i64::try_from(significant.len() - kept.len()).ok()?)?;
-    let shift = u32::try_from(shift).ok()?;
-    if kept.len().checked_add(usize::try_from(shift).ok()?)? > DIGITS_MAX {
-        return None;
+    if significant.is_empty() {
+        return Some(0);
     }
-    let value = kept.parse::<i128>().ok()?.checked_mul(10_i128.checked_pow(shift)?)?;
-    Some(if negative { -value } else { value })
+    let kept = significant.trim_end_matches('0');
+    // An exponent too long for an i64 moves a non-zero number out of range, or makes it no integer.
+    let exponent = exponent.parse::<i64>().ok()?;
+    let shift = exponent.checked_sub_unsigned(fraction.len() as u64)?;
+    let shift = shift.checked_add_unsigned((significant.len() - kept.len()) as u64)?;
+    kept.parse::<u64>().ok()?.checked_mul(10_u64.checked_pow(u32::try_from(shift).ok()?)?)
 }

@@ -76,18 +76,21 @@
 //! ```
 
 mod args;
+mod budget;
 mod decode;
 mod encode;
 mod error;
 mod json;
 mod rows;
+mod scalars;
 mod schema;
 mod shape;
 #[cfg(test)]
 mod tests;
 
 pub use args::{Args, decode_args, decode_byte_field, decode_query, decode_text_field};
-pub use decode::{BYTE_LIST_BYTES_MAX, Limits, decode_value};
+pub use budget::{BYTE_LIST_BYTES_MAX, Limits};
+pub use decode::decode_value;
 pub use encode::{bytes_of, encode};
 pub use error::{ArgError, ArgErrorKind, EncodeError, NAMES_SHOWN_MAX, NotExposed, TEXT_CHARS_MAX};
 pub use schema::{params_schema, schema};

@@ -220,7 +220,7 @@ fn edge() -> impl Strategy<Value = Value> {
 /// One change somewhere in a document.
 fn change(doc: &mut Value, at: &[Index], how: u8, new: Value) {
     match (doc, at) {
-        (Value::Array(items), [at, rest @ ..]) if !items.is_empty() && how % 8 != 0 => {
+        (Value::Array(items), [at, rest @ ..]) if !items.is_empty() && how % 8 > 0 => {
             let index = at.index(items.len());
             match how % 8 {
                 1 => drop(items.remove(index)),
@@ -229,7 +229,7 @@ fn change(doc: &mut Value, at: &[Index], how: u8, new: Value) {
                 _ => change(&mut items[index], rest, how, new),
             }
         }
-        (Value::Object(members), [at, rest @ ..]) if !members.is_empty() && how % 8 != 0 => {
+        (Value::Object(members), [at, rest @ ..]) if !members.is_empty() && how % 8 > 0 => {
             let name = members.keys().nth(at.index(members.len())).unwrap().clone();
             match how % 8 {
                 1 => drop(members.shift_remove(&name)),
