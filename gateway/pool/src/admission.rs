@@ -46,11 +46,9 @@ pub enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::QueueFull { retry_after } => write!(
-                f,
-                "the waiting room is full; try again in {} s",
-                retry_after.as_secs()
-            ),
+            Self::QueueFull { retry_after } => {
+                write!(f, "the waiting room is full; try again in {} s", retry_after.as_secs())
+            }
             Self::Draining => f.write_str("the pool is draining and admits nobody any more"),
         }
     }
@@ -121,11 +119,7 @@ struct Waiter {
 
 impl Admission {
     pub(crate) fn new(clock: Clock, runs_max: usize) -> Arc<Self> {
-        Arc::new(Self {
-            clock,
-            runs_max: runs_max.max(1),
-            state: Mutex::new(State::default()),
-        })
+        Arc::new(Self { clock, runs_max: runs_max.max(1), state: Mutex::new(State::default()) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -145,12 +139,7 @@ impl Admission {
             None => state.shares.push(fresh),
         }
         drop(state);
-        Share {
-            core: Arc::new(ShareCore {
-                admission: Arc::clone(self),
-                index,
-            }),
-        }
+        Share { core: Arc::new(ShareCore { admission: Arc::clone(self), index }) }
     }
 
     /// Refuses all waiters and everybody who comes later.
@@ -272,13 +261,7 @@ impl State {
 
     fn join_queue(&mut self, share: usize, waker: Waker) -> usize {
         let tail = self.shares.get(share).and_then(|s| s.tail);
-        let fresh = Waiter {
-            share,
-            standing: Standing::Waiting,
-            waker: Some(waker),
-            prev: tail,
-            next: None,
-        };
+        let fresh = Waiter { share, standing: Standing::Waiting, waker: Some(waker), prev: tail, next: None };
         let index = self.waiters_free.pop().unwrap_or(self.waiters.len());
         match self.waiters.get_mut(index) {
             Some(slot) => *slot = fresh,
@@ -301,10 +284,8 @@ impl State {
 
     /// Takes a waiter out of its share's queue; its slot stays until the waiter takes note.
     fn leave_queue(&mut self, waiter: usize) {
-        let Some((share, prev, next)) = self
-            .waiters
-            .get_mut(waiter)
-            .map(|w| (w.share, w.prev.take(), w.next.take()))
+        let Some((share, prev, next)) =
+            self.waiters.get_mut(waiter).map(|w| (w.share, w.prev.take(), w.next.take()))
         else {
             return;
         };
@@ -352,13 +333,11 @@ impl ShareState {
 
     fn retry_after(&self, now_ns: u64) -> Duration {
         let stalled_ns = now_ns.saturating_sub(self.last_return_ns);
-        let interval_ns = self
-            .interval_ns
-            .max(if self.waiting > 0 || self.interval_ns == 0 {
-                stalled_ns.min(RETRY_AFTER_MAX_S * 1_000_000_000)
-            } else {
-                0
-            });
+        let interval_ns = self.interval_ns.max(if self.waiting > 0 || self.interval_ns == 0 {
+            stalled_ns.min(RETRY_AFTER_MAX_S * 1_000_000_000)
+        } else {
+            0
+        });
         let waiting = u64::try_from(self.waiting).unwrap_or(u64::MAX);
         let wait_ns = interval_ns.saturating_mul(waiting.saturating_add(1));
         let seconds = wait_ns.div_ceil(1_000_000_000);
@@ -389,9 +368,7 @@ pub struct Share {
 
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Share")
-            .field("index", &self.core.index)
-            .finish_non_exhaustive()
+        f.debug_struct("Share").field("index", &self.core.index).finish_non_exhaustive()
     }
 }
 
@@ -399,10 +376,7 @@ impl Share {
     /// Asks for a permit: at once, after waiting in line, or refused. Cancel-safe: dropped
     /// while waiting, it leaves the line, and a permit already on its way goes to the next.
     pub fn enter(&self) -> Enter {
-        Enter {
-            core: Some(Arc::clone(&self.core)),
-            waiter: None,
-        }
+        Enter { core: Some(Arc::clone(&self.core)), waiter: None }
     }
 
     /// A permit if one is free now and nobody of this share waits for it.
@@ -419,9 +393,7 @@ impl Share {
         if admission.has_room(&state, self.core.index) {
             state.count_in(self.core.index);
             drop(state);
-            return Ok(Permit {
-                core: Arc::clone(&self.core),
-            });
+            return Ok(Permit { core: Arc::clone(&self.core) });
         }
         let now_ns = admission.clock.now_ns();
         Err(state.refuse_full(self.core.index, now_ns))
@@ -435,9 +407,7 @@ impl Share {
         state
             .shares
             .get(self.core.index)
-            .map_or(Duration::from_secs(RETRY_AFTER_MIN_S), |s| {
-                s.retry_after(now_ns)
-            })
+            .map_or(Duration::from_secs(RETRY_AFTER_MIN_S), |s| s.retry_after(now_ns))
     }
 
     /// Changes the limits. Permits already out and waiters already in stay; new room is handed
@@ -457,32 +427,22 @@ impl Share {
     /// Waiters in line and permits out.
     pub fn occupancy(&self) -> (usize, usize) {
         let state = self.core.admission.lock();
-        state
-            .shares
-            .get(self.core.index)
-            .map_or((0, 0), |s| (s.waiting, s.permits))
+        state.shares.get(self.core.index).map_or((0, 0), |s| (s.waiting, s.permits))
     }
 }
 
 impl Admission {
     fn has_room(&self, state: &State, share: usize) -> bool {
         state.permits < self.runs_max
-            && state
-                .shares
-                .get(share)
-                .is_some_and(|s| s.waiting == 0 && s.permits < s.concurrency)
+            && state.shares.get(share).is_some_and(|s| s.waiting == 0 && s.permits < s.concurrency)
     }
 }
 
 impl State {
     fn refuse_full(&mut self, share: usize, now_ns: u64) -> Refused {
         self.refused += 1;
-        let retry_after = self
-            .shares
-            .get(share)
-            .map_or(Duration::from_secs(RETRY_AFTER_MIN_S), |s| {
-                s.retry_after(now_ns)
-            });
+        let retry_after =
+            self.shares.get(share).map_or(Duration::from_secs(RETRY_AFTER_MIN_S), |s| s.retry_after(now_ns));
         Refused::QueueFull { retry_after }
     }
 }
@@ -496,9 +456,7 @@ pub struct Enter {
 
 impl fmt::Debug for Enter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Enter")
-            .field("waiting", &self.waiter.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Enter").field("waiting", &self.waiter.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -523,17 +481,9 @@ impl Future for Enter {
             if admission.has_room(&state, core.index) {
                 state.count_in(core.index);
                 drop(state);
-                return Poll::Ready(
-                    this.core
-                        .take()
-                        .map(|core| Permit { core })
-                        .ok_or(Refused::Draining),
-                );
+                return Poll::Ready(this.core.take().map(|core| Permit { core }).ok_or(Refused::Draining));
             }
-            let full = state
-                .shares
-                .get(core.index)
-                .is_none_or(|s| s.waiting >= s.queue);
+            let full = state.shares.get(core.index).is_none_or(|s| s.waiting >= s.queue);
             if full {
                 let now_ns = admission.clock.now_ns();
                 let refused = state.refuse_full(core.index, now_ns);
@@ -544,10 +494,7 @@ impl Future for Enter {
             this.waiter = Some(state.join_queue(core.index, cx.waker().clone()));
             return Poll::Pending;
         };
-        let standing = state
-            .waiters
-            .get(waiter)
-            .map_or(Standing::Refused, |w| w.standing);
+        let standing = state.waiters.get(waiter).map_or(Standing::Refused, |w| w.standing);
         if standing == Standing::Waiting {
             let mut old = None;
             if let Some(w) = state.waiters.get_mut(waiter)
@@ -577,10 +524,7 @@ impl Drop for Enter {
             return;
         };
         let mut state = core.admission.lock();
-        let standing = state
-            .waiters
-            .get(waiter)
-            .map_or(Standing::Refused, |w| w.standing);
+        let standing = state.waiters.get(waiter).map_or(Standing::Refused, |w| w.standing);
         if standing == Standing::Waiting {
             state.leave_queue(waiter);
             if state.shares.get(core.index).is_some_and(|s| s.waiting == 0) {
@@ -604,9 +548,7 @@ pub struct Permit {
 
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permit")
-            .field("share", &self.core.index)
-            .finish()
+        f.debug_struct("Permit").field("share", &self.core.index).finish()
     }
 }
 

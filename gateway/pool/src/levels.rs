@@ -47,10 +47,7 @@ impl Key {
 
     /// The inverse of [`Key::to_bits`].
     pub(crate) fn from_bits(bits: u64) -> Self {
-        Self {
-            index: (bits & u64::from(u32::MAX)) as u32,
-            generation: (bits >> 32) as u32,
-        }
+        Self { index: (bits & u64::from(u32::MAX)) as u32, generation: (bits >> 32) as u32 }
     }
 }
 
@@ -115,11 +112,7 @@ struct Lane {
     len: usize,
 }
 
-const EMPTY: Lane = Lane {
-    head: NIL,
-    tail: NIL,
-    len: 0,
-};
+const EMPTY: Lane = Lane { head: NIL, tail: NIL, len: 0 };
 
 /// The queue. `P` is what the pool keeps per run.
 #[derive(Debug)]
@@ -166,9 +159,7 @@ impl<P> Levels<P> {
 
     /// The quantum of a level.
     pub(crate) fn quantum_ns(&self, level: usize) -> u64 {
-        self.policy
-            .quantum_ns
-            .saturating_mul(1 << level.min(LEVELS_MAX))
+        self.policy.quantum_ns.saturating_mul(1 << level.min(LEVELS_MAX))
     }
 
     /// The time others must have had for this much of an aged slice.
@@ -178,9 +169,7 @@ impl<P> Levels<P> {
     }
 
     fn node(&self, key: Key) -> Option<&Node<P>> {
-        self.nodes
-            .get(key.index as usize)
-            .filter(|n| n.generation == key.generation && n.payload.is_some())
+        self.nodes.get(key.index as usize).filter(|n| n.generation == key.generation && n.payload.is_some())
     }
 
     fn node_mut(&mut self, key: Key) -> Option<&mut Node<P>> {
@@ -201,10 +190,7 @@ impl<P> Levels<P> {
         }
         let index = u32::try_from(self.nodes.len()).unwrap_or(NIL);
         self.nodes.push(Node::new(0, payload));
-        Key {
-            index,
-            generation: 0,
-        }
+        Key { index, generation: 0 }
     }
 
     /// Puts a parked run into its level (or the urgent lane). `false`: it isn't parked.
@@ -229,11 +215,7 @@ impl<P> Levels<P> {
         if fresh {
             level = 0;
         }
-        let lane = if why == Why::Stopped {
-            URGENT
-        } else {
-            level + 1
-        };
+        let lane = if why == Why::Stopped { URGENT } else { level + 1 };
         if let Some(node) = self.node_mut(key) {
             node.level = level;
             node.keeps_place = false;
@@ -278,10 +260,7 @@ impl<P> Levels<P> {
         node.aged = aged;
         node.urgent = urgent;
         let level = node.level;
-        let key = Key {
-            index,
-            generation: node.generation,
-        };
+        let key = Key { index, generation: node.generation };
         let used_ns = node.used_ns;
         self.running_total += 1;
         let mut quantum_ns = self.quantum_ns(level).saturating_sub(used_ns).max(1);
@@ -318,8 +297,7 @@ impl<P> Levels<P> {
     }
 
     fn credit_max_ns(&self) -> i64 {
-        self.grant_cost_ns(self.policy.quantum_ns)
-            .saturating_mul(CREDIT_GRANTS_MAX)
+        self.grant_cost_ns(self.policy.quantum_ns).saturating_mul(CREDIT_GRANTS_MAX)
     }
 
     /// Changes a level's credit within bounds. A slice granted by ageing may leave a debt (it
@@ -431,19 +409,13 @@ impl<P> Levels<P> {
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         self.nodes.iter().enumerate().filter_map(|(index, n)| {
             n.payload.as_ref()?;
-            Some(Key {
-                index: u32::try_from(index).ok()?,
-                generation: n.generation,
-            })
+            Some(Key { index: u32::try_from(index).ok()?, generation: n.generation })
         })
     }
 
     /// One bit per non-empty lane, the best one lowest.
     pub(crate) fn bitmap(&self) -> u32 {
-        self.lanes
-            .iter()
-            .enumerate()
-            .fold(0, |bits, (lane, l)| bits | u32::from(l.len > 0) << lane)
+        self.lanes.iter().enumerate().fold(0, |bits, (lane, l)| bits | u32::from(l.len > 0) << lane)
     }
 
     fn best_lane(&self) -> Option<usize> {
@@ -455,11 +427,7 @@ impl<P> Levels<P> {
         match self.best_lane() {
             None => false,
             Some(URGENT) => self.running_total > self.urgent_running,
-            Some(lane) => self
-                .running
-                .iter()
-                .rposition(|&n| n > 0)
-                .is_some_and(|worst| lane - 1 < worst),
+            Some(lane) => self.running.iter().rposition(|&n| n > 0).is_some_and(|worst| lane - 1 < worst),
         }
     }
 
@@ -498,11 +466,7 @@ impl<P> Levels<P> {
         let Some(lane) = self.lanes.get_mut(lane_index) else {
             return;
         };
-        let (prev, next) = if front {
-            (NIL, lane.head)
-        } else {
-            (lane.tail, NIL)
-        };
+        let (prev, next) = if front { (NIL, lane.head) } else { (lane.tail, NIL) };
         lane.len += 1;
         if prev == NIL {
             lane.head = index;
@@ -568,10 +532,6 @@ impl<P> Node<P> {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 #[path = "levels_tests.rs"]
 mod tests;

@@ -7,12 +7,7 @@ use std::collections::{HashMap, VecDeque};
 const MS: u64 = 1_000_000;
 
 fn policy() -> Policy {
-    Policy {
-        quantum_ns: MS,
-        slack_ns: 0,
-        levels: 4,
-        guaranteed_share: 8,
-    }
+    Policy { quantum_ns: MS, slack_ns: 0, levels: 4, guaranteed_share: 8 }
 }
 
 fn levels() -> Levels<u32> {
@@ -129,11 +124,7 @@ fn a_preempted_run_keeps_its_place_and_the_rest_of_its_quantum() {
     assert_eq!((again.key, again.quantum_ns), (a, MS - MS / 4));
     q.end_slice(a, MS / 4, 0, false);
     q.enqueue(a, Why::Yield, 0);
-    assert_eq!(
-        q.take().unwrap().key,
-        b,
-        "a yield of its own goes to the back"
-    );
+    assert_eq!(q.take().unwrap().key, b, "a yield of its own goes to the back");
 }
 
 #[test]
@@ -194,11 +185,7 @@ fn under_a_stream(q: &mut Levels<u32>, workers: usize, short_ns: u64, total_ns: 
                 }
                 let taken = q.take().unwrap();
                 let name = *q.payload_mut(taken.key).unwrap();
-                let used = if name == u32::MAX {
-                    short_ns
-                } else {
-                    taken.quantum_ns
-                };
+                let used = if name == u32::MAX { short_ns } else { taken.quantum_ns };
                 *worker = Some((now + used, taken, used));
             }
         }
@@ -234,10 +221,7 @@ fn under_a_stream_of_short_runs_the_lowest_level_gets_its_share_and_no_more() {
             }
             let had = under_a_stream(&mut q, workers, short_us * 1000, 800 * MS);
             let share = had[3] as f64 / had.iter().sum::<u64>() as f64;
-            assert!(
-                (0.124..0.145).contains(&share),
-                "{workers} workers, {short_us} µs: {share}"
-            );
+            assert!((0.124..0.145).contains(&share), "{workers} workers, {short_us} µs: {share}");
         }
     }
 }

@@ -14,6 +14,24 @@
 //! | `worker.rs`, `ticker.rs` | the threads |
 //! | `sync.rs`, `clock.rs` | the primitives under all of it |
 //!
+//! What holds, whatever runs:
+//!
+//! - A short run overtakes any number of long ones: runs that used a quantum up are on lower
+//!   levels, and an arrival interrupts them at once. (Runs that have not had their first
+//!   quantum yet are all equal: a thousand *new* loops delay a newcomer by about one quantum
+//!   each, until they have sunk.)
+//! - Each level that waits gets `1 / guaranteed_share` of the workers' time, in slices of the
+//!   base quantum that arrivals don't cut short: that is what a short run may have to wait.
+//! - A stop (ticket dropped, deadline, budget, [`Pool::stop_all`]) takes effect at the run's next
+//!   verdict, or at once if it is queued or parked; its future is dropped on a worker, then its
+//!   permit goes back, then its ticket resolves.
+//! - The quantum and the CPU budget are CPU time of the worker thread, so neighbours and the
+//!   operating system cost a run nothing. Slices are cut at ticks, to the nearest one.
+//! - With nothing running, no thread wakes up, except for the next deadline of a parked run.
+//! - A future that neither asks for its verdict nor returns holds its worker; nothing here can
+//!   take it away. Panics of a run are caught; a ticket's waker that panics, or an unread output
+//!   whose drop panics, aborts the process (async-task does).
+//!
 //! The idle protocol and the stop transitions are checked in every interleaving (half a
 //! minute), and the figures printed, by
 //!
@@ -22,10 +40,7 @@
 //! cargo run --release -p unblock-pool --example figures
 //! ```
 #![forbid(unsafe_code)]
-#![allow(
-    unexpected_cfgs,
-    reason = "`loom` is set by hand when the model checker runs"
-)]
+#![allow(unexpected_cfgs, reason = "`loom` is set by hand when the model checker runs")]
 
 mod admission;
 mod clock;
@@ -153,9 +168,7 @@ pub struct Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool")
-            .field("workers", &self.workers.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Pool").field("workers", &self.workers.len()).finish_non_exhaustive()
     }
 }
 
@@ -198,11 +211,8 @@ impl Pool {
         };
         let name = &config.thread_name;
         let ticking = Arc::clone(&shared);
-        pool.ticker = Some(
-            thread::Builder::new()
-                .name(format!("{name}-ticker"))
-                .spawn(move || ticker::run(&ticking))?,
-        );
+        pool.ticker =
+            Some(thread::Builder::new().name(format!("{name}-ticker")).spawn(move || ticker::run(&ticking))?);
         for index in 0..config.workers.get() {
             let shared = Arc::clone(&shared);
             let on_thread = Arc::clone(&on_thread);

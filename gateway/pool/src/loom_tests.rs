@@ -6,12 +6,7 @@ use crate::levels::{Key, Levels, Place, Policy, Why};
 use loom::sync::{Arc, Mutex};
 
 fn levels() -> Levels<u32> {
-    Levels::new(Policy {
-        quantum_ns: 1_000_000,
-        slack_ns: 0,
-        levels: 2,
-        guaranteed_share: 8,
-    })
+    Levels::new(Policy { quantum_ns: 1_000_000, slack_ns: 0, levels: 2, guaranteed_share: 8 })
 }
 
 /// The queue as `shared.rs` steps it: idle list and levels under one lock.
@@ -65,10 +60,7 @@ impl Hall {
 #[test]
 fn loom_no_arrival_is_slept_through() {
     loom::model(|| {
-        let hall = Arc::new(Hall {
-            state: Mutex::new((levels(), Vec::new())),
-            signals: vec![Signal::new()],
-        });
+        let hall = Arc::new(Hall { state: Mutex::new((levels(), Vec::new())), signals: vec![Signal::new()] });
         let arrivals: Vec<_> = (0..2)
             .map(|_| {
                 let hall = Arc::clone(&hall);
@@ -140,11 +132,7 @@ impl One {
     /// `Shared::schedule`.
     fn schedule(&self) {
         let mut queue = self.queue.lock().unwrap();
-        let why = if self.stop.get() == 0 {
-            Why::Wake
-        } else {
-            Why::Stopped
-        };
+        let why = if self.stop.get() == 0 { Why::Wake } else { Why::Stopped };
         queue.enqueue(self.key, why, 0);
     }
 }
@@ -158,11 +146,7 @@ fn loom_a_stop_is_never_lost_when_the_run_parks() {
         let key = queue.insert(1);
         queue.enqueue(key, Why::Arrival, 0);
         queue.take();
-        let run = Arc::new(One {
-            stop: Once8::new(),
-            queue: Mutex::new(queue),
-            key,
-        });
+        let run = Arc::new(One { stop: Once8::new(), queue: Mutex::new(queue), key });
         let stopper = {
             let run = Arc::clone(&run);
             thread::spawn(move || {
@@ -191,11 +175,7 @@ fn loom_stops_and_a_wake_leave_the_run_urgent() {
         queue.enqueue(key, Why::Arrival, 0);
         queue.take();
         queue.end_slice(key, 0, 0, false);
-        let run = Arc::new(One {
-            stop: Once8::new(),
-            queue: Mutex::new(queue),
-            key,
-        });
+        let run = Arc::new(One { stop: Once8::new(), queue: Mutex::new(queue), key });
         let stopper = {
             let run = Arc::clone(&run);
             thread::spawn(move || {

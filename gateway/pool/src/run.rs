@@ -65,13 +65,8 @@ pub enum Stop {
 
 impl Stop {
     /// All reasons, in the order in which [`crate::Stats::stopped`] counts them.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::QueueWait,
-        Self::Wall,
-        Self::Cpu,
-        Self::Cancelled,
-        Self::Shutdown,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::QueueWait, Self::Wall, Self::Cpu, Self::Cancelled, Self::Shutdown];
     pub(crate) const COUNT: usize = 5;
 
     /// The place of this reason in [`Stop::ALL`].
@@ -202,10 +197,7 @@ pub(crate) struct Core {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core")
-            .field("key", &self.key())
-            .field("stop", &self.stop())
-            .finish_non_exhaustive()
+        f.debug_struct("Core").field("key", &self.key()).field("stop", &self.stop()).finish_non_exhaustive()
     }
 }
 
@@ -214,9 +206,7 @@ const RELAXED: Ordering = Ordering::Relaxed;
 impl Core {
     fn new(shared: Arc<Shared>, budget: Budget) -> Self {
         let submitted_ns = shared.clock.now_ns();
-        let queue_until_ns = budget
-            .queue_until
-            .map_or(NEVER_NS, |at| shared.clock.ns_at(at));
+        let queue_until_ns = budget.queue_until.map_or(NEVER_NS, |at| shared.clock.ns_at(at));
         Self {
             shared,
             stop: Once8::new(),
@@ -265,19 +255,11 @@ impl Core {
 
     /// When a run that waits is to be stopped, as things are now.
     pub(crate) fn deadline_ns(&self) -> u64 {
-        if self.started_ns.load(RELAXED) == NEVER_NS {
-            self.queue_until_ns
-        } else {
-            self.wall_deadline_ns()
-        }
+        if self.started_ns.load(RELAXED) == NEVER_NS { self.queue_until_ns } else { self.wall_deadline_ns() }
     }
 
     pub(crate) fn deadline_reason(&self) -> Stop {
-        if self.started_ns.load(RELAXED) == NEVER_NS {
-            Stop::QueueWait
-        } else {
-            Stop::Wall
-        }
+        if self.started_ns.load(RELAXED) == NEVER_NS { Stop::QueueWait } else { Stop::Wall }
     }
 
     pub(crate) fn was_preempted(&self) -> bool {
@@ -290,12 +272,8 @@ impl Core {
         self.slice_cpu_start_ns.store(cpu_ns, RELAXED);
         self.slice_cpu_end_ns.store(NEVER_NS, RELAXED);
         self.slice_cut_ns.store(taken.cut_ns, RELAXED);
-        self.slice_wall_max_ns.store(
-            taken.quantum_ns.saturating_mul(SLICE_WALL_QUANTA_MAX),
-            RELAXED,
-        );
-        self.slice_check_ns
-            .store(now_ns.saturating_add(taken.cut_ns), RELAXED);
+        self.slice_wall_max_ns.store(taken.quantum_ns.saturating_mul(SLICE_WALL_QUANTA_MAX), RELAXED);
+        self.slice_check_ns.store(now_ns.saturating_add(taken.cut_ns), RELAXED);
         let level = u8::try_from(taken.level).unwrap_or(u8::MAX);
         self.slice_level.store(level, RELAXED);
         self.slice_aged.store(taken.aged, RELAXED);
@@ -369,8 +347,7 @@ impl Core {
             return Verdict::Yield;
         }
         // Descheduled meanwhile: the quantum is CPU time.
-        self.slice_check_ns
-            .store(now_ns.saturating_add(cut_ns - used_ns), RELAXED);
+        self.slice_check_ns.store(now_ns.saturating_add(cut_ns - used_ns), RELAXED);
         Verdict::Continue
     }
 
@@ -507,12 +484,7 @@ impl<T> Drop for Ticket<T> {
 }
 
 /// Makes a run and queues it.
-pub(crate) fn submit<T, F, Fut>(
-    shared: &Arc<Shared>,
-    permit: Permit,
-    budget: Budget,
-    start: F,
-) -> Ticket<T>
+pub(crate) fn submit<T, F, Fut>(shared: &Arc<Shared>, permit: Permit, budget: Budget, start: F) -> Ticket<T>
 where
     T: Send + 'static,
     F: FnOnce(Run) -> Fut + Send + 'static,
@@ -521,15 +493,9 @@ where
     let core = Arc::new(Core::new(Arc::clone(shared), budget));
     let (ready, task) = async_task::Builder::new()
         .metadata(Arc::clone(&core))
-        .spawn(
-            |core: &Arc<Core>| drive(Arc::clone(core), permit, start),
-            WithInfo(schedule),
-        );
+        .spawn(|core: &Arc<Core>| drive(Arc::clone(core), permit, start), WithInfo(schedule));
     shared.arrive(Arc::clone(&core), ready);
-    Ticket {
-        task: Some(task.fallible()),
-        core,
-    }
+    Ticket { task: Some(task.fallible()), core }
 }
 
 fn schedule(ready: Runnable<Arc<Core>>, info: ScheduleInfo) {
@@ -574,9 +540,7 @@ where
             Err(panic) => Err(Ended::Panicked(panic_message(&*panic))),
         };
         let used_ns = core.charge();
-        let level = core
-            .shared
-            .retire(core.key(), used_ns, ended.as_ref().err());
+        let level = core.shared.retire(core.key(), used_ns, ended.as_ref().err());
         drop(permit.take());
         let report = core.report(level);
         Poll::Ready(match ended {
@@ -611,9 +575,7 @@ where
     core.slices.fetch_add(1, RELAXED);
     let polled = catch_unwind(AssertUnwindSafe(|| {
         if let Some(start) = start.take() {
-            let run = Run {
-                core: Arc::clone(core),
-            };
+            let run = Run { core: Arc::clone(core) };
             future.set(Some(start(run)));
         }
         match future.as_mut().as_pin_mut() {

@@ -369,15 +369,7 @@ impl Shared {
 
 impl State {
     /// Queues a run and sees to it that a worker comes for it.
-    fn put(
-        &mut self,
-        shared: &Shared,
-        key: Key,
-        ready: Ready,
-        why: Why,
-        now_ns: u64,
-        fx: &mut Effects,
-    ) {
+    fn put(&mut self, shared: &Shared, key: Key, ready: Ready, why: Why, now_ns: u64, fx: &mut Effects) {
         if !self.levels.enqueue(key, why, now_ns) {
             // Not one of ours any more.
             fx.garbage = Some(ready);
@@ -416,11 +408,7 @@ impl State {
 
     fn next(&mut self, shared: &Shared, index: usize, fx: &mut Effects) -> Next {
         while let Some(taken) = self.levels.take() {
-            let Some(ready) = self
-                .levels
-                .payload_mut(taken.key)
-                .and_then(|slot| slot.ready.take())
-            else {
+            let Some(ready) = self.levels.payload_mut(taken.key).and_then(|slot| slot.ready.take()) else {
                 // A queued run always has its runnable; without one it can never run.
                 self.levels.remove(taken.key, 0);
                 continue;
@@ -485,11 +473,7 @@ impl State {
 
     fn sweep_deadlines(&mut self) {
         let levels = &mut self.levels;
-        self.deadlines.sweep(|at_ns, key| {
-            levels
-                .payload_mut(key)
-                .is_some_and(|slot| slot.armed_ns == at_ns)
-        });
+        self.deadlines.sweep(|at_ns, key| levels.payload_mut(key).is_some_and(|slot| slot.armed_ns == at_ns));
     }
 
     /// Stops runs whose deadline has passed while they waited. `true`: there are more.

@@ -34,10 +34,7 @@ pub(crate) struct Signal {
 
 impl Signal {
     pub(crate) fn new() -> Self {
-        Self {
-            state: AtomicU8::new(AWAKE),
-            thread: OnceLock::new(),
-        }
+        Self { state: AtomicU8::new(AWAKE), thread: OnceLock::new() }
     }
 
     /// The calling thread is the one that will sleep here.
@@ -56,9 +53,7 @@ impl Signal {
 
     /// Worker: returns once it was notified.
     pub(crate) fn sleep(&self) {
-        let slept =
-            self.state
-                .compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire);
+        let slept = self.state.compare_exchange(AWAKE, SLEEPING, Ordering::AcqRel, Ordering::Acquire);
         if slept.is_ok() {
             while !self.notified() {
                 thread::park();
@@ -91,9 +86,7 @@ impl Once8 {
 
     /// `true`: this call set it.
     pub(crate) fn set(&self, value: u8) -> bool {
-        self.0
-            .compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.0.compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 

@@ -98,11 +98,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
             let until_ns = state.deadlines.next_ns();
             state.ticker_asleep = true;
             state.ticker_until_ns = until_ns;
-            if until_ns == NEVER_NS {
-                NEVER_NS
-            } else {
-                until_ns.saturating_sub(now_ns)
-            }
+            if until_ns == NEVER_NS { NEVER_NS } else { until_ns.saturating_sub(now_ns) }
         } else {
             next_tick_ns = next_tick_ns.saturating_add(tick_ns);
             if next_tick_ns <= now_ns || next_tick_ns > now_ns.saturating_add(tick_ns) {

@@ -44,8 +44,5 @@ fn a_short_run_allocates_its_task_and_its_state() {
         one();
     }
     let each = (ALLOCATIONS.load(Ordering::Relaxed) - before) as f64 / 1000.0;
-    assert!(
-        each <= 4.05,
-        "{each} allocations, 2 of them by the test itself"
-    );
+    assert!(each <= 4.05, "{each} allocations, 2 of them by the test itself");
 }

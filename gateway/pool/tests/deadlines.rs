@@ -14,9 +14,7 @@ fn ended<T: std::fmt::Debug>(ticket: Ticket<T>) -> Ended {
 /// A crowd of endless loops that have all sunk below level 0.
 fn loops(rig: &Rig, n: usize) -> Vec<Ticket<()>> {
     let loops = (0..n).map(|_| rig.spin_forever(no_limit())).collect();
-    until("the loops have left level 0", || {
-        rig.pool.stats().queued[0] == 0
-    });
+    until("the loops have left level 0", || rig.pool.stats().queued[0] == 0);
     loops
 }
 
@@ -97,10 +95,7 @@ fn a_run_that_gets_no_slice_in_time_is_refused_one() {
     let started = Drops::default();
     let probe = started.probe();
     let late = rig.spawn(
-        Budget {
-            queue_until: Some(Instant::now() + Duration::from_millis(20)),
-            ..no_limit()
-        },
+        Budget { queue_until: Some(Instant::now() + Duration::from_millis(20)), ..no_limit() },
         |_| async move { drop(probe) },
     );
     let (how, report) = wait(late).unwrap_err();
@@ -117,13 +112,8 @@ fn the_queue_deadline_fires_behind_a_thousand_loops() {
     // All of them are on level 0 still, so a newcomer waits a second or more.
     let crowd: Vec<_> = (0..1000).map(|_| rig.spin_forever(no_limit())).collect();
     let start = Instant::now();
-    let late = rig.spawn(
-        Budget {
-            queue_until: Some(start + Duration::from_millis(50)),
-            ..no_limit()
-        },
-        |_| async {},
-    );
+    let late = rig
+        .spawn(Budget { queue_until: Some(start + Duration::from_millis(50)), ..no_limit() }, |_| async {});
     assert_eq!(ended(late), Ended::Stopped(Stop::QueueWait));
     let took = start.elapsed();
     assert!(took < Duration::from_millis(50) + STOP_MAX, "{took:?}");
@@ -133,24 +123,15 @@ fn the_queue_deadline_fires_behind_a_thousand_loops() {
 #[test]
 fn the_wall_budget_ends_running_parked_and_queued_runs() {
     let rig = rig(1);
-    let budget = Budget {
-        wall: Duration::from_millis(60),
-        ..no_limit()
-    };
+    let budget = Budget { wall: Duration::from_millis(60), ..no_limit() };
     let (how, report) = wait(rig.spin_forever(budget)).unwrap_err();
     assert_eq!(how, Ended::Stopped(Stop::Wall));
-    assert!(
-        report.wall >= budget.wall && report.wall < budget.wall + STOP_MAX,
-        "{report:?}"
-    );
+    assert!(report.wall >= budget.wall && report.wall < budget.wall + STOP_MAX, "{report:?}");
 
     let parked = rig.spawn(budget, |_| std::future::pending::<()>());
     let (how, report) = wait(parked).unwrap_err();
     assert_eq!(how, Ended::Stopped(Stop::Wall));
-    assert!(
-        report.wall >= budget.wall && report.wall < budget.wall + STOP_MAX,
-        "{report:?}"
-    );
+    assert!(report.wall >= budget.wall && report.wall < budget.wall + STOP_MAX, "{report:?}");
     assert!(report.cpu < Duration::from_millis(20), "{report:?}");
 
     let crowd = loops(&rig, 200);
@@ -164,16 +145,10 @@ fn the_wall_budget_ends_running_parked_and_queued_runs() {
 #[test]
 fn the_cpu_budget_ends_a_loop_and_waiting_costs_none_of_it() {
     let rig = rig(1);
-    let budget = Budget {
-        cpu: Duration::from_millis(40),
-        ..no_limit()
-    };
+    let budget = Budget { cpu: Duration::from_millis(40), ..no_limit() };
     let (how, report) = wait(rig.spin_forever(budget)).unwrap_err();
     assert_eq!(how, Ended::Stopped(Stop::Cpu));
-    assert!(
-        report.cpu >= budget.cpu && report.cpu < Duration::from_millis(60),
-        "{report:?}"
-    );
+    assert!(report.cpu >= budget.cpu && report.cpu < Duration::from_millis(60), "{report:?}");
 
     let waits = rig.spawn(budget, |guest| async move {
         for _ in 0..4 {
@@ -183,20 +158,14 @@ fn the_cpu_budget_ends_a_loop_and_waiting_costs_none_of_it() {
     });
     let (used, report) = wait(waits).unwrap();
     assert!(report.wall >= Duration::from_millis(120), "{report:?}");
-    assert!(
-        used < Duration::from_millis(20) && report.cpu < Duration::from_millis(20),
-        "{report:?}"
-    );
+    assert!(used < Duration::from_millis(20) && report.cpu < Duration::from_millis(20), "{report:?}");
 }
 
 #[test]
 fn the_cpu_budget_is_not_charged_for_neighbours() {
     let rig = rig(1);
     let crowd = loops(&rig, 10);
-    let budget = Budget {
-        cpu: Duration::from_millis(60),
-        ..no_limit()
-    };
+    let budget = Budget { cpu: Duration::from_millis(60), ..no_limit() };
     let run = rig.spawn(budget, |guest| async move {
         guest.spin(Duration::from_millis(20)).await;
     });
@@ -245,14 +214,9 @@ fn what_a_future_returns_after_it_was_told_to_stop_is_no_output() {
 fn ten_thousand_parked_runs_meet_their_deadlines_together() {
     let rig = rig(2);
     let n = 10_000;
-    let budget = Budget {
-        wall: Duration::from_secs(2),
-        ..no_limit()
-    };
+    let budget = Budget { wall: Duration::from_secs(2), ..no_limit() };
     let start = Instant::now();
-    let runs: Vec<_> = (0..n)
-        .map(|_| rig.spawn(budget, |_| std::future::pending::<()>()))
-        .collect();
+    let runs: Vec<_> = (0..n).map(|_| rig.spawn(budget, |_| std::future::pending::<()>())).collect();
     for run in runs {
         assert_eq!(ended(run), Ended::Stopped(Stop::Wall));
     }

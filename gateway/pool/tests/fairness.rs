@@ -10,9 +10,8 @@ use unblock_pool::{Config, Stop};
 fn five_sleepers_on_one_worker_overlap() {
     let rig = rig(1);
     let start = Instant::now();
-    let sleepers: Vec<_> = (0..5)
-        .map(|_| rig.spawn(no_limit(), |_| sleep(Duration::from_millis(200))))
-        .collect();
+    let sleepers: Vec<_> =
+        (0..5).map(|_| rig.spawn(no_limit(), |_| sleep(Duration::from_millis(200)))).collect();
     for sleeper in sleepers {
         wait(sleeper).unwrap();
     }
@@ -24,9 +23,7 @@ fn five_sleepers_on_one_worker_overlap() {
 fn a_short_run_overtakes_a_thousand_loops() {
     let rig = rig(1);
     let crowd: Vec<_> = (0..1000).map(|_| rig.spin_forever(no_limit())).collect();
-    until("the loops have left level 0", || {
-        rig.pool.stats().queued[0] == 0
-    });
+    until("the loops have left level 0", || rig.pool.stats().queued[0] == 0);
     let mut seen: Vec<_> = (0..50)
         .map(|_| {
             // Let a loop get into its slice again.
@@ -67,10 +64,7 @@ fn equal_loops_share_the_cpu() {
     for run in &loops {
         run.stop(Stop::Cancelled);
     }
-    let cpu: Vec<_> = loops
-        .into_iter()
-        .map(|run| wait(run).unwrap_err().1.cpu.as_secs_f64())
-        .collect();
+    let cpu: Vec<_> = loops.into_iter().map(|run| wait(run).unwrap_err().1.cpu.as_secs_f64()).collect();
     let mean = cpu.iter().sum::<f64>() / 5.0;
     // One 8 ms quantum is the granularity; whoever was just served may be one ahead.
     let allowed = mean * 0.1 + 0.009;
@@ -96,19 +90,13 @@ fn a_run_that_only_yields_preempts_nobody() {
     assert!(after.slices > before.slices + 50, "the yielder yields");
     assert_eq!(after.preemptions, before.preemptions);
     // Nothing but the ticker's.
-    assert!(
-        after.interrupts - before.interrupts <= 220,
-        "{before:?} {after:?}"
-    );
+    assert!(after.interrupts - before.interrupts <= 220, "{before:?} {after:?}");
     drop((yielder, looper));
 }
 
 #[test]
 fn a_stream_of_short_runs_leaves_the_loops_their_share() {
-    let rig = Arc::new(rig_with(Config {
-        spin: Duration::ZERO,
-        ..crate::support::config(1)
-    }));
+    let rig = Arc::new(rig_with(Config { spin: Duration::ZERO, ..crate::support::config(1) }));
     let looper = rig.spin_forever(no_limit());
     until("the loop has sunk", || rig.pool.stats().demotions >= 3);
     let done = AtomicBool::new(false);
@@ -139,15 +127,10 @@ fn a_stream_of_short_runs_leaves_the_loops_their_share() {
         done.store(true, Ordering::Relaxed);
         report
     });
-    let others =
-        Duration::from_micros(300) * u32::try_from(served.load(Ordering::Relaxed)).unwrap();
+    let others = Duration::from_micros(300) * u32::try_from(served.load(Ordering::Relaxed)).unwrap();
     let share = report.cpu.as_secs_f64() / (report.cpu + others).as_secs_f64();
     assert!(share > 0.11, "{share}, {report:?}, others {others:?}");
-    assert!(
-        share < 0.5,
-        "the stream came first: {share}, {:?}",
-        rig.pool.stats()
-    );
+    assert!(share < 0.5, "the stream came first: {share}, {:?}", rig.pool.stats());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::support::{Drops, Gate, no_limit, rig, rig_with, sleep, until, wait, y
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use unblock_pool::{Config, Ended, Pool, ShareLimits, Stop};
+use unblock_pool::{Budget, Config, Ended, Pool, ShareLimits, Stop};
 
 #[test]
 fn a_run_gives_its_output_and_a_report() {
@@ -28,9 +28,7 @@ fn a_panic_fails_its_run_and_nobody_else() {
         yield_now().await;
         panic!("number {}", 7);
     });
-    let (how, _) = wait::<_>(in_poll)
-        .map(|(never, _): ((), _)| never)
-        .unwrap_err();
+    let (how, _) = wait::<_>(in_poll).map(|(never, _): ((), _)| never).unwrap_err();
     assert_eq!(how, Ended::Panicked("number 7".to_owned()));
 
     let in_start = rig.pool.submit(rig.permit(), no_limit(), |run| {
@@ -52,10 +50,7 @@ fn a_panic_fails_its_run_and_nobody_else() {
     });
     until("it is parked", || rig.pool.stats().parked == 1);
     in_drop.stop(Stop::Cancelled);
-    assert_eq!(
-        wait(in_drop).unwrap_err().0,
-        Ended::Panicked("in drop".to_owned())
-    );
+    assert_eq!(wait(in_drop).unwrap_err().0, Ended::Panicked("in drop".to_owned()));
 
     assert_eq!(wait(rig.spawn(no_limit(), |_| async { 1 })).unwrap().0, 1);
     assert_eq!(rig.pool.stats().panicked, 3);
@@ -194,10 +189,7 @@ fn each_worker_lives_inside_its_wrapper() {
         }),
     )
     .unwrap();
-    let share = pool.share(ShareLimits {
-        concurrency: 1,
-        queue: 0,
-    });
+    let share = pool.share(ShareLimits { concurrency: 1, queue: 0 });
     wait(pool.submit(share.try_enter().unwrap(), no_limit(), |_| async {})).unwrap();
     drop(pool);
     assert_eq!(lives.load(Ordering::SeqCst), 33);
@@ -233,4 +225,99 @@ fn odd_settings_are_made_usable() {
     let permit = rig.permit();
     let ticket = rig.pool.submit(permit, no_limit(), |_| async { 1 });
     assert_eq!(wait(ticket).unwrap().0, 1);
+}
+
+#[test]
+fn workers_run_at_the_niceness_asked_for() {
+    let rig = rig_with(Config { nice: 7, ..crate::support::config(1) });
+    let nice = rig.spawn(no_limit(), |_| async {
+        rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap()
+    });
+    assert_eq!(wait(nice).unwrap().0, 7);
+    let own = rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+    assert!(own < 7, "only the workers: {own}");
+}
+
+#[test]
+fn an_interrupt_that_panics_takes_no_thread_with_it() {
+    let pool = Pool::new(
+        crate::support::config(1),
+        Arc::new(|| panic!("an interrupt")),
+        Arc::new(|life: &mut dyn FnMut()| life()),
+    )
+    .unwrap();
+    let share = pool.share(ShareLimits { concurrency: 1, queue: 0 });
+    let busy = pool.submit(share.try_enter().unwrap(), no_limit(), |_| async {
+        let end = Instant::now() + Duration::from_millis(10);
+        while Instant::now() < end {}
+    });
+    wait(busy).unwrap();
+    let budget = Budget { wall: Duration::from_millis(20), ..no_limit() };
+    let parked = pool.submit(share.try_enter().unwrap(), budget, |_| std::future::pending::<()>());
+    assert_eq!(wait(parked).unwrap_err().0, Ended::Stopped(Stop::Wall));
+}
+
+/// Every kind of run against every kind of end, from several threads at once.
+#[test]
+fn a_storm_of_runs_leaves_nothing_behind() {
+    const ROUNDS: usize = 600;
+    let rig = rig(3);
+    let drops = Drops::default();
+    std::thread::scope(|scope| {
+        for thread in 0..4_usize {
+            let (rig, drops) = (&rig, &drops);
+            scope.spawn(move || {
+                let mut kept = Vec::new();
+                for i in 0..ROUNDS {
+                    let gate = Gate::default();
+                    let (passed, probe) = (gate.passed(), drops.probe());
+                    let kind = (i * 7 + thread) % 5;
+                    let budget = Budget {
+                        queue_until: (i % 3 == 0).then(|| Instant::now() + Duration::from_millis(5)),
+                        wall: Duration::from_millis(if kind == 4 { 3 } else { 20_000 }),
+                        cpu: Duration::from_millis(if kind == 3 { 1 } else { 20_000 }),
+                    };
+                    let ticket = rig.spawn(budget, move |guest| async move {
+                        let _probe = probe;
+                        match kind {
+                            0 => {}
+                            1 => {
+                                for _ in 0..5 {
+                                    yield_now().await;
+                                }
+                            }
+                            2 => passed.await,
+                            3 => guest.spin(Duration::MAX).await,
+                            _ => std::future::pending().await,
+                        }
+                    });
+                    match (i * 13 + thread) % 4 {
+                        0 => drop(ticket),
+                        1 => {
+                            gate.open();
+                            ticket.stop(Stop::Cancelled);
+                            kept.push(ticket);
+                        }
+                        2 => {
+                            gate.open();
+                            drop(wait(ticket));
+                        }
+                        _ => {
+                            kept.push(ticket);
+                            gate.open();
+                        }
+                    }
+                }
+                for ticket in kept {
+                    drop(wait(ticket));
+                }
+            });
+        }
+    });
+    wait(rig.pool.idle());
+    let stats = rig.pool.stats();
+    assert_eq!(drops.count(), 4 * ROUNDS as u64);
+    assert_eq!(stats.completed + stats.panicked + stats.stopped.iter().sum::<u64>(), stats.submitted);
+    assert_eq!((stats.parked, stats.urgent), (0, 0), "{stats:?}");
+    assert_eq!(stats.queued.iter().sum::<usize>(), 0, "{stats:?}");
 }

@@ -79,11 +79,7 @@ impl Drop for Alone {
 }
 
 pub fn config(workers: usize) -> Config {
-    Config {
-        workers: NonZeroUsize::new(workers).unwrap(),
-        nice: 0,
-        ..Config::default()
-    }
+    Config { workers: NonZeroUsize::new(workers).unwrap(), nice: 0, ..Config::default() }
 }
 
 pub fn rig(workers: usize) -> Rig {
@@ -102,24 +98,12 @@ pub fn rig_with(config: Config) -> Rig {
         Arc::new(|life: &mut dyn FnMut()| life()),
     )
     .unwrap();
-    let share = pool.share(ShareLimits {
-        concurrency: 100_000,
-        queue: 0,
-    });
-    Rig {
-        pool,
-        share,
-        epoch,
-        _alone: alone,
-    }
+    let share = pool.share(ShareLimits { concurrency: 100_000, queue: 0 });
+    Rig { pool, share, epoch, _alone: alone }
 }
 
 pub fn no_limit() -> Budget {
-    Budget {
-        queue_until: None,
-        wall: Duration::MAX,
-        cpu: Duration::MAX,
-    }
+    Budget { queue_until: None, wall: Duration::MAX, cpu: Duration::MAX }
 }
 
 impl Rig {
@@ -134,17 +118,12 @@ impl Rig {
         Fut: Future<Output = T> + Send + 'static,
     {
         let epoch = Arc::clone(&self.epoch);
-        self.pool.submit(self.permit(), budget, move |run| {
-            start(Guest { run, epoch })
-        })
+        self.pool.submit(self.permit(), budget, move |run| start(Guest { run, epoch }))
     }
 
     /// A run that loops until it is stopped.
     pub fn spin_forever(&self, budget: Budget) -> Ticket<()> {
-        self.spawn(
-            budget,
-            |guest| async move { guest.spin(Duration::MAX).await },
-        )
+        self.spawn(budget, |guest| async move { guest.spin(Duration::MAX).await })
     }
 }
 
