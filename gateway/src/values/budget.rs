@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 128 levels (two per level of the deepest [`Shape`], and room), 2 Mi values, 16 MiB of text.
+    /// 128 levels (two per level of the deepest [`Shape`](super::Shape), and room), 2 Mi values, 16 MiB of text.
     fn default() -> Self {
         Self { depth_max: 128, elements_max: 2 << 20, bytes_max: 16 << 20 }
     }

@@ -6,7 +6,7 @@
 use super::budget::Budget;
 use super::error::{ArgError, Decoded, one_of, quoted};
 use super::json;
-use super::rows::{BASE64, INFINITY, IntRow, NAN, NEGATIVE_INFINITY, Row};
+use super::rows::{BASE64, F32_OVERFLOW, INFINITY, IntRow, NAN, NEGATIVE_INFINITY, Row};
 use super::shape::Shape;
 use base64::Engine as _;
 use wasmtime::component::Val;
@@ -45,8 +45,9 @@ pub(super) fn of_text(shape: &Shape, text: &str, budget: &mut Budget) -> Decoded
             None => None,
         },
         Row::Bytes => {
-            // Three bytes for four characters, less the padding: never under-estimated by more than two.
-            budget.byte_list((text.len() / 4 * 3).saturating_sub(2))?;
+            // Three bytes for four characters, less the padding: exact for what will decode.
+            let padding = text.bytes().rev().take(2).filter(|b| *b == b'=').count();
+            budget.byte_list((text.len() / 4 * 3).saturating_sub(padding))?;
             let bytes = BASE64.decode(text).ok();
             bytes.map(|bytes| Val::List(bytes.into_iter().map(Val::U8).collect()))
         }
@@ -78,8 +79,12 @@ fn decimal(row: &IntRow, text: &str) -> Option<Val> {
 }
 
 /// The nearest f32 of a JSON number, unless that is infinite.
+///
+/// The bound is judged on the nearest f64, as validators do that keep numbers in one.
 pub(super) fn finite32(number: &str) -> Option<f32> {
-    number.parse::<f32>().ok().filter(|n| n.is_finite())
+    let nearest = number.parse::<f32>().ok()?;
+    let clear = nearest.abs() < f32::MAX;
+    (clear || number.parse::<f64>().ok()?.abs() < F32_OVERFLOW).then_some(nearest)
 }
 
 /// The nearest f64 of a JSON number, unless that is infinite.

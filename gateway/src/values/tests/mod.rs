@@ -220,7 +220,7 @@ fn edge() -> impl Strategy<Value = Value> {
 /// One change somewhere in a document.
 fn change(doc: &mut Value, at: &[Index], how: u8, new: Value) {
     match (doc, at) {
-        (Value::Array(items), [at, rest @ ..]) if !items.is_empty() && how % 8 > 0 => {
+        (Value::Array(items), [at, rest @ ..]) if !items.is_empty() && !how.is_multiple_of(8) => {
             let index = at.index(items.len());
             match how % 8 {
                 1 => drop(items.remove(index)),
@@ -229,7 +229,7 @@ fn change(doc: &mut Value, at: &[Index], how: u8, new: Value) {
                 _ => change(&mut items[index], rest, how, new),
             }
         }
-        (Value::Object(members), [at, rest @ ..]) if !members.is_empty() && how % 8 > 0 => {
+        (Value::Object(members), [at, rest @ ..]) if !members.is_empty() && !how.is_multiple_of(8) => {
             let name = members.keys().nth(at.index(members.len())).unwrap().clone();
             match how % 8 {
                 1 => drop(members.shift_remove(&name)),
@@ -268,7 +268,9 @@ proptest! {
         (shape, val) in shape_and_val(), at in vec(any::<Index>(), 6), how in any::<u8>(), new in edge()
     ) {
         // A schema cannot say that the keys of pairs are unique.
-        prop_assume!(!matches!(&shape, Shape::Map(key, _) if **key != Shape::String));
+        if matches!(&shape, Shape::Map(key, _) if **key != Shape::String) {
+            return Ok(());
+        }
         let mut doc: Value = serde_json::from_str(&text(&shape, &val)).unwrap();
         change(&mut doc, &at, how, new);
         let decoded = decode_value(&shape, doc.to_string().as_bytes(), &Limits::default());
