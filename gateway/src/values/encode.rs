@@ -127,7 +127,6 @@ impl Writer<'_> {
     fn serde<T: serde::Serialize + ?Sized>(&mut self, val: &T) -> Written {
         // Writing a number or a string to a vector cannot fail.
         let _ = serde_json::to_writer(&mut *self.out, val);
-        self.room(0)?;
         if self.out.len() > self.end {
             return Err(EncodeError::TooLarge { limit_bytes: self.limit_bytes });
         }
