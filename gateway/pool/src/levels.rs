@@ -30,6 +30,9 @@ pub(crate) struct Policy {
     pub(crate) levels: usize,
     /// Each level that waits gets one part in this many of the workers' time.
     pub(crate) guaranteed_share: u32,
+    /// Slices granted by ageing at once: arrivals don't cut them short, so that some workers
+    /// must stay open to arrivals.
+    pub(crate) aged_max: usize,
 }
 
 /// Names one run in the slab; stale keys are recognised by their generation.
@@ -126,6 +129,7 @@ pub(crate) struct Levels<P> {
     /// All slices running, also aged and urgent ones.
     running_total: usize,
     urgent_running: usize,
+    aged_running: usize,
     live: usize,
     /// Worker time that went to others while a level waited, less what its own cost.
     credit_ns: Vec<i64>,
@@ -141,6 +145,7 @@ impl<P> Levels<P> {
             slack_ns: policy.slack_ns.min(policy.quantum_ns / 2),
             levels,
             guaranteed_share: policy.guaranteed_share.max(2),
+            aged_max: policy.aged_max.max(1),
         };
         Self {
             policy,
@@ -150,6 +155,7 @@ impl<P> Levels<P> {
             running: vec![0; levels],
             running_total: 0,
             urgent_running: 0,
+            aged_running: 0,
             live: 0,
             credit_ns: vec![0; levels],
             demotions: 0,
@@ -268,6 +274,7 @@ impl<P> Levels<P> {
             // Short slices, often: the same share, and callers above wait 1 ms, not 8.
             quantum_ns = base_ns;
             self.aged_slices += 1;
+            self.aged_running += 1;
             let cost_ns = self.grant_cost_ns(base_ns);
             self.settle(level, -cost_ns, true);
         } else if urgent {
@@ -286,6 +293,9 @@ impl<P> Levels<P> {
 
     /// The lowest level below `best` whose share is due.
     fn due_level(&self, best: usize) -> Option<usize> {
+        if self.aged_running >= self.policy.aged_max {
+            return None;
+        }
         let threshold = self.grant_cost_ns(self.policy.quantum_ns);
         (best..self.policy.levels)
             .rev()
@@ -366,6 +376,7 @@ impl<P> Levels<P> {
         }
         let base_ns = self.policy.quantum_ns;
         if aged {
+            self.aged_running -= 1;
             // The grant paid for the base quantum in advance.
             let paid_ns = self.grant_cost_ns(base_ns);
             let cost_ns = self.grant_cost_ns(used_ns);

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 const MS: u64 = 1_000_000;
 
 fn policy() -> Policy {
-    Policy { quantum_ns: MS, slack_ns: 0, levels: 4, guaranteed_share: 8 }
+    Policy { quantum_ns: MS, slack_ns: 0, levels: 4, guaranteed_share: 8, aged_max: 1 }
 }
 
 fn levels() -> Levels<u32> {
@@ -210,9 +210,9 @@ fn under_a_stream(q: &mut Levels<u32>, workers: usize, short_ns: u64, total_ns: 
 
 #[test]
 fn under_a_stream_of_short_runs_the_lowest_level_gets_its_share_and_no_more() {
-    for workers in [1, 2, 4] {
+    for workers in [1_usize, 2, 4] {
         for short_us in [20, 900] {
-            let mut q = levels();
+            let mut q = Levels::new(Policy { aged_max: workers.div_ceil(2), ..policy() });
             for i in 0..10 {
                 arrive(&mut q, i);
             }

@@ -21,7 +21,8 @@
 //!   quantum yet are all equal: a thousand *new* loops delay a newcomer by about one quantum
 //!   each, until they have sunk.)
 //! - Each level that waits gets `1 / guaranteed_share` of the workers' time, in slices of the
-//!   base quantum that arrivals don't cut short: that is what a short run may have to wait.
+//!   base quantum that arrivals don't cut short, on at most half of the workers (rounded up) at
+//!   once: with one worker that is what a short run may have to wait.
 //! - A stop (ticket dropped, deadline, budget, [`Pool::stop_all`]) takes effect at the run's next
 //!   verdict, or at once if it is queued or parked; its future is dropped on a worker, then its
 //!   permit goes back, then its ticket resolves.
@@ -192,6 +193,7 @@ impl Pool {
             slack_ns: nanos(config.tick) / 2,
             levels: config.levels.clamp(1, LEVELS_MAX),
             guaranteed_share: config.guaranteed_share,
+            aged_max: config.workers.get().div_ceil(2),
         };
         let shared = Arc::new(Shared::new(
             clock,

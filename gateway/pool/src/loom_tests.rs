@@ -6,7 +6,7 @@ use crate::levels::{Key, Levels, Place, Policy, Why};
 use loom::sync::{Arc, Mutex};
 
 fn levels() -> Levels<u32> {
-    Levels::new(Policy { quantum_ns: 1_000_000, slack_ns: 0, levels: 2, guaranteed_share: 8 })
+    Levels::new(Policy { quantum_ns: 1_000_000, slack_ns: 0, levels: 2, guaranteed_share: 8, aged_max: 1 })
 }
 
 /// The queue as `shared.rs` steps it: idle list and levels under one lock.
