@@ -9,7 +9,7 @@
 //! | `scan.rs` | the folder's files, and since when each lies still |
 //! | `manifest.rs`, `routes.rs` | the text beside a module; the table of paths |
 //! | `slots.rs` | per name: what serves, what is wanted, what failed; decides, without threads |
-//! | `task.rs` | one version of a task |
+//! | `task.rs`, `single.rs` | one version of a task; one loaded without the folder |
 //! | `compile.rs`, `watch.rs` | the two threads |
 
 mod compile;

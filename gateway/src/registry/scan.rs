@@ -139,15 +139,10 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
         if sort.is_dir() {
             continue;
         }
-        let seen = match fs::metadata(entry.path()) {
-            Ok(meta) if meta.is_dir() => continue,
-            Ok(meta) if meta.is_file() => Seen::File(Stamp::of(&meta)),
-            Ok(_) => Seen::Unfit("is no regular file".to_owned()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !sort.is_symlink() => continue,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Seen::Unfit("is a link to a file that does not exist".to_owned())
-            }
-            Err(error) => Seen::Unfit(format!("cannot be examined: {error}")),
+        let seen = match look(&entry.path()) {
+            Looked::Nothing if sort.is_symlink() => Seen::Unfit("is a link to a file that does not exist".to_owned()),
+            Looked::Nothing | Looked::Folder => continue,
+            Looked::Seen(seen) => seen,
         };
         if listing.len() >= FILES_MAX {
             return Err(io::Error::other(format!("more than {FILES_MAX} modules and manifests")));
@@ -155,6 +150,29 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
         listing.insert(name.to_string_lossy().into_owned(), Entry { stem, role, seen });
     }
     Ok(listing)
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Looked {
+    /// Nothing is there.
+    Nothing,
+    /// A folder.
+    Folder,
+    /// Anything else.
+    Seen(Seen),
+}
+
+/// Looks at one path; links are followed.
+#[must_use]
+pub fn look(path: &Path) -> Looked {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_dir() => Looked::Folder,
+        Ok(meta) if meta.is_file() => Looked::Seen(Seen::File(Stamp::of(&meta))),
+        Ok(_) => Looked::Seen(Seen::Unfit("is no regular file".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Looked::Nothing,
+        Err(error) => Looked::Seen(Seen::Unfit(format!("cannot be examined: {error}"))),
+    }
 }
 
 /// Why a file was not read.

@@ -1,59 +1,55 @@
-//! One file as a task, without a folder or a watch: for `unblock run` and `unblock check`.
+//! One module, loaded once from anywhere: for a call or a check from the command line.
 //!
-//! The same checks in the same words as the server's: the name, the manifest beside the module, the
-//! fit of both. Reads two files and starts no thread; the server goes by `slots.rs` instead.
+//! Owns nothing but the order of steps; each of them is the folder's own, so that a file that
+//! passes here is served there. Routes of other tasks are not known, and nothing is watched.
 
-use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
+use super::scan::{self, Looked, ReadError, Role, Seen};
+use super::slots::{bad_name, module_stamp, read_manifest};
 use super::task::{Parts, Task};
 use super::{Loader, Settings};
 use crate::error::LoadError;
-use crate::limits;
 use crate::task::TaskName;
-use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Loads the module at `path`, and the manifest beside it if there is one.
+/// Loads the module `path` with the manifest beside it, if there is one. Of the settings, the
+/// folder is not used.
 ///
 /// # Errors
-/// The file cannot be read, or cannot be served.
+/// Why the tasks folder would not serve it, and what would help.
 pub fn load_file(path: &Path, settings: &Settings, loader: &dyn Loader) -> Result<Arc<Task>, LoadError> {
-    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = TaskName::new(&stem).map_err(|message| LoadError::new(message, "the name becomes part of the URL"))?;
-    let bytes = read(path, settings.module_bytes_max)
-        .map_err(|error| unreadable(path, &error, "name a .wasm or .wat file"))?;
-    let manifest_path = path.with_extension("toml");
-    let manifest = match read(&manifest_path, MANIFEST_BYTES_MAX) {
-        Ok(text) => Manifest::parse(&format!("{stem}.toml"), &text)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Manifest::default(),
-        Err(error) => return Err(unreadable(&manifest_path, &error, "let this user read it, or remove it")),
+    let shown = path.display();
+    let seen = match scan::look(path) {
+        Looked::Seen(seen) => seen,
+        Looked::Nothing => return Err(LoadError::new(format!("there is no file {shown}"), "check its path")),
+        Looked::Folder => return Err(LoadError::new(format!("{shown} is a folder"), "name a module in it")),
     };
+    let file_name = path.file_name().unwrap_or_default();
+    let file = file_name.to_string_lossy();
+    let Some((stem, Role::Module)) = scan::classify(file_name) else {
+        return Err(LoadError::new(
+            format!("{shown} is not named like a module: expected *.wasm or *.wat"),
+            "rename it, or name the module instead",
+        ));
+    };
+    let name = TaskName::new(&stem).map_err(|message| bad_name(&stem, message))?;
+    let stamp = module_stamp(&file, &seen, settings.module_bytes_max)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let manifest_file = format!("{stem}.toml");
+    let manifest = match scan::look(&folder.join(&manifest_file)) {
+        Looked::Seen(seen @ Seen::File(_)) => read_manifest(folder, &manifest_file, &seen).map_err(told)?,
+        _ => Default::default(),
+    };
+    let bytes = scan::read(path, stamp).map_err(told)?;
     let prepared = Arc::new(loader.prepare(&bytes, &manifest.notes)?);
-    let parts = Parts {
-        name: &name,
-        file: &file,
-        prepared,
-        manifest: &manifest,
-        defaults: &settings.defaults,
-        ceilings: &settings.ceilings,
-    };
+    let (defaults, ceilings) = (&settings.defaults, &settings.ceilings);
+    let parts = Parts { name: &name, file: &file, prepared, manifest: &manifest, defaults, ceilings };
     parts.assemble(None, loader).map(Arc::new)
 }
 
-fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"));
+fn told(error: ReadError) -> LoadError {
+    match error {
+        ReadError::Failed(error) => error,
+        ReadError::Changed => LoadError::new("the file was changed while it was read", "try again"),
     }
-    let mut bytes = Vec::new();
-    file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {}", limits::bytes(bytes_max))));
-    }
-    Ok(bytes)
-}
-
-fn unreadable(path: &Path, error: &io::Error, remedy: &str) -> LoadError {
-    LoadError::new(format!("cannot read {}: {error}", path.display()), remedy)
 }

@@ -228,12 +228,12 @@ impl Slots {
                 return Verdict::Keep(files.join(", "), error);
             }
         };
-        let stamp = match self.module_stamp(file, seen) {
+        let stamp = match module_stamp(file, seen, self.settings.module_bytes_max) {
             Ok(stamp) => stamp,
             Err(error) => return Verdict::Keep(file.clone(), error),
         };
         let manifest_file = view.manifest.as_ref().map(|(file, _)| file.clone());
-        let manifest = match view.manifest.as_ref().map(|(file, seen)| (file, self.manifest(file, seen))) {
+        let manifest = match view.manifest.as_ref().map(|(file, seen)| (file, read_manifest(&self.settings.tasks, file, seen))) {
             None => Manifest::default(),
             Some((_, Ok(manifest))) => manifest,
             Some((file, Err(ReadError::Changed))) => return Verdict::Disturbed(file.clone()),
@@ -244,46 +244,6 @@ impl Slots {
             Some(error) => Verdict::Rival(source.settings_file().to_owned(), error),
             None => Verdict::Load(name, Box::new(source)),
         }
-    }
-
-    fn module_stamp(&self, file: &str, seen: &Seen) -> Result<Stamp, LoadError> {
-        let max = self.settings.module_bytes_max;
-        match seen {
-            Seen::Unfit(why) => Err(LoadError::new(format!("{file} {why}"), "put a readable file there")),
-            Seen::File(stamp) if stamp.size_bytes == 0 => {
-                Err(LoadError::new(format!("{file} is empty"), "copy or build it again"))
-            }
-            Seen::File(stamp) if stamp.size_bytes > max => Err(LoadError::new(
-                format!(
-                    "{file} has {}, expected a module of at most {}",
-                    limits::bytes(stamp.size_bytes),
-                    limits::bytes(max)
-                ),
-                "build it optimised and without debug information (wasm-tools strip)",
-            )),
-            Seen::File(stamp) => Ok(*stamp),
-        }
-    }
-
-    fn manifest(&self, file: &str, seen: &Seen) -> Result<Manifest, ReadError> {
-        let stamp = match seen {
-            Seen::Unfit(why) => {
-                return Err(ReadError::Failed(LoadError::new(format!("{file} {why}"), "put a readable file there")));
-            }
-            Seen::File(stamp) if stamp.size_bytes > MANIFEST_BYTES_MAX => {
-                return Err(ReadError::Failed(LoadError::new(
-                    format!(
-                        "{file} has {}, expected a manifest of at most {}",
-                        limits::bytes(stamp.size_bytes),
-                        limits::bytes(MANIFEST_BYTES_MAX)
-                    ),
-                    format!("shorten {file}"),
-                )));
-            }
-            Seen::File(stamp) => *stamp,
-        };
-        let text = scan::read(&self.settings.tasks.join(file), stamp)?;
-        Manifest::parse(file, &text).map_err(ReadError::Failed)
     }
 
     /// The routes that are served, and those of the jobs on their way.
@@ -522,7 +482,55 @@ impl Source {
     }
 }
 
-fn bad_name(stem: &str, message: String) -> LoadError {
+/// The stamp of a module that may be read, at most `max` bytes.
+///
+/// # Errors
+/// Why it may not.
+pub fn module_stamp(file: &str, seen: &Seen, max: u64) -> Result<Stamp, LoadError> {
+    match seen {
+        Seen::Unfit(why) => Err(LoadError::new(format!("{file} {why}"), "put a readable file there")),
+        Seen::File(stamp) if stamp.size_bytes == 0 => {
+            Err(LoadError::new(format!("{file} is empty"), "copy or build it again"))
+        }
+        Seen::File(stamp) if stamp.size_bytes > max => Err(LoadError::new(
+            format!(
+                "{file} has {}, expected a module of at most {}",
+                limits::bytes(stamp.size_bytes),
+                limits::bytes(max)
+            ),
+            "build it optimised and without debug information (wasm-tools strip)",
+        )),
+        Seen::File(stamp) => Ok(*stamp),
+    }
+}
+
+/// Reads the manifest `file` of a folder.
+///
+/// # Errors
+/// It cannot be read, has mistakes, or was touched meanwhile.
+pub fn read_manifest(folder: &Path, file: &str, seen: &Seen) -> Result<Manifest, ReadError> {
+    let stamp = match seen {
+        Seen::Unfit(why) => {
+            return Err(ReadError::Failed(LoadError::new(format!("{file} {why}"), "put a readable file there")));
+        }
+        Seen::File(stamp) if stamp.size_bytes > MANIFEST_BYTES_MAX => {
+            return Err(ReadError::Failed(LoadError::new(
+                format!(
+                    "{file} has {}, expected a manifest of at most {}",
+                    limits::bytes(stamp.size_bytes),
+                    limits::bytes(MANIFEST_BYTES_MAX)
+                ),
+                format!("shorten {file}"),
+            )));
+        }
+        Seen::File(stamp) => *stamp,
+    };
+    let text = scan::read(&folder.join(file), stamp)?;
+    Manifest::parse(file, &text).map_err(ReadError::Failed)
+}
+
+/// A name that is none, with one that would be.
+pub fn bad_name(stem: &str, message: String) -> LoadError {
     let plain: String = stem
         .to_lowercase()
         .chars()

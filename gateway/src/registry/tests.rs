@@ -364,7 +364,7 @@ fn a_file_that_is_still_being_written_is_neither_loaded_nor_reported() {
     scene.never("a half file was looked at", SETTLE * 20, |s| {
         !s.failures.is_empty() || serves(s, "fresh") || s.task("nap").is_ok_and(|task| task.version() != version)
     });
-    assert!(!scene.registry.snapshot().task("nap").is_err());
+    assert!(serves(&scene.registry.snapshot(), "nap"));
     over.write_all(tail.as_bytes()).unwrap();
     fresh.write_all(tail.as_bytes()).unwrap();
     manifest.write_all(b"cpu = \"2s\"\n").unwrap();
@@ -504,4 +504,31 @@ fn a_rescan_waits_for_what_lies_there_and_tries_failures_again() {
     assert!(scene.registry.rescan_blocking());
     assert_eq!(scene.registry.snapshot().tasks.len(), 50);
     assert_eq!(scene.loader.prepared(), before + 51);
+}
+
+#[test]
+fn a_single_file_is_judged_as_the_folder_would() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str| {
+        load_file(&folder.path().join(name), &settings(folder.path()), &TestLoader::default())
+            .map_err(|error| error.to_string())
+    };
+    fs::write(folder.path().join("nap.wat"), module(&["nap"], "1")).unwrap();
+    fs::write(folder.path().join("nap.toml"), NAP_ROUTE).unwrap();
+    let task = load("nap.wat").unwrap();
+    assert_eq!((task.name.as_str(), task.limits.wall), ("nap", Duration::from_secs(2)));
+    fs::write(folder.path().join("nap.toml"), "[limit]").unwrap();
+    fs::write(folder.path().join("Nap.wat"), module(&["nap"], "1")).unwrap();
+    fs::write(folder.path().join("empty.wasm"), "").unwrap();
+    for (name, part) in [
+        ("nap.wat", "did you mean `limits`?"),
+        ("nap.toml", "expected *.wasm or *.wat"),
+        ("Nap.wat", "a name that fits: nap"),
+        ("empty.wasm", "is empty"),
+        ("none.wasm", "there is no file"),
+        ("", "is a folder"),
+    ] {
+        let error = load(name).err().unwrap();
+        assert!(error.contains(part), "{name}: {error}");
+    }
 }

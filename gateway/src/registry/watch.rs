@@ -413,3 +413,46 @@ impl Life {
 fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::Event;
+    use notify::event::{CreateKind, DataChange, Flag, RemoveKind, RenameMode};
+
+    fn mail(events: &[(EventKind, &str)]) -> Mail {
+        let mut mail = Mail::default();
+        for (kind, path) in events {
+            mail.event(Path::new("/tasks"), Ok(Event::new(*kind).add_path(path.into())), Instant::now());
+        }
+        mail
+    }
+
+    const WRITTEN: EventKind = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+    const CLOSED: EventKind = EventKind::Access(AccessKind::Close(AccessMode::Write));
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_writer_is_known_from_its_first_write_to_its_close() {
+        let writing = mail(&[(EventKind::Create(CreateKind::File), "/tasks/a.wasm"), (WRITTEN, "/tasks/a.wasm")]);
+        assert!(writing.moved && writing.writers.contains_key("a.wasm"));
+        for end in [
+            CLOSED,
+            EventKind::Remove(RemoveKind::File),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
+        ] {
+            let ended = mail(&[(WRITTEN, "/tasks/a.wasm"), (end, "/tasks/a.wasm")]);
+            assert!(ended.moved && ended.writers.is_empty(), "{end:?}");
+        }
+        let mut lost = mail(&[(WRITTEN, "/tasks/a.wasm")]);
+        lost.event(Path::new("/tasks"), Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)), Instant::now());
+        assert!(lost.moved && lost.writers.is_empty());
+    }
+
+    #[test]
+    fn reading_and_other_files_wake_nobody() {
+        let read = EventKind::Access(AccessKind::Open(AccessMode::Any));
+        assert!(!mail(&[(read, "/tasks/a.wasm"), (CLOSED, "/tasks/notes.md"), (WRITTEN, "/tasks/.a.wasm.x")]).is_new());
+        assert!(mail(&[(EventKind::Remove(RemoveKind::Folder), "/tasks")]).folder);
+    }
+}
