@@ -7,7 +7,7 @@
 
 use crate::error::LoadError;
 use rustix::fs::OFlags;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -26,6 +26,12 @@ const EMPTY_SETTLE: Duration = Duration::from_secs(1);
 /// At the first scan, files that were changed longer ago than this are taken as they are. File
 /// systems keep times in steps of up to two seconds.
 const UNTOUCHED_MIN: Duration = Duration::from_secs(3);
+
+/// Extensions of modules.
+const MODULES: [&str; 2] = ["wasm", "wat"];
+
+/// Extension of manifests.
+const MANIFEST: &str = "toml";
 
 /// Identity and age of a file's content. Equal stamps mean equal content: the change time tells of
 /// writes that restore size and modification time.
@@ -115,8 +121,8 @@ pub fn classify(name: &OsStr) -> Option<(String, Role)> {
     let name = name.to_string_lossy();
     let (stem, extension) = name.rsplit_once('.')?;
     let role = match extension {
-        "wasm" | "wat" => Role::Module,
-        "toml" => Role::Manifest,
+        MANIFEST => Role::Manifest,
+        _ if MODULES.contains(&extension) => Role::Module,
         _ => return None,
     };
     if stem.starts_with('.') || stem.is_empty() || name == "Cargo.toml" {
@@ -140,7 +146,6 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
             continue;
         }
         let seen = match look(&entry.path()) {
-            Looked::Nothing if sort.is_symlink() => Seen::Unfit("is a link to a file that does not exist".to_owned()),
             Looked::Nothing | Looked::Folder => continue,
             Looked::Seen(seen) => seen,
         };
@@ -150,6 +155,16 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
         listing.insert(name.to_string_lossy().into_owned(), Entry { stem, role, seen });
     }
     Ok(listing)
+}
+
+/// Lists one name of the folder, if it counts and is there.
+#[must_use]
+pub fn list_one(folder: &Path, name: &str) -> Option<Entry> {
+    let (stem, role) = classify(OsStr::new(name))?;
+    match look(&folder.join(name)) {
+        Looked::Nothing | Looked::Folder => None,
+        Looked::Seen(seen) => Some(Entry { stem, role, seen }),
+    }
 }
 
 /// What a path leads to.
@@ -170,7 +185,12 @@ pub fn look(path: &Path) -> Looked {
         Ok(meta) if meta.is_dir() => Looked::Folder,
         Ok(meta) if meta.is_file() => Looked::Seen(Seen::File(Stamp::of(&meta))),
         Ok(_) => Looked::Seen(Seen::Unfit("is no regular file".to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Looked::Nothing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs::symlink_metadata(path) {
+            Ok(meta) if meta.is_symlink() => {
+                Looked::Seen(Seen::Unfit("is a link to a file that does not exist".to_owned()))
+            }
+            _ => Looked::Nothing,
+        },
         Err(error) => Looked::Seen(Seen::Unfit(format!("cannot be examined: {error}"))),
     }
 }
@@ -237,12 +257,15 @@ pub enum Group {
 pub struct Settler {
     settle: Duration,
     files: BTreeMap<String, Track>,
+    /// The files that don't lie still.
+    moving: BTreeSet<String>,
+    /// The stems whose group may have changed since it was last asked for.
+    news: BTreeSet<String>,
 }
 
 #[derive(Debug)]
 struct Track {
     stem: String,
-    role: Role,
     /// `None` once it has gone.
     seen: Option<Seen>,
     since: Instant,
@@ -254,93 +277,124 @@ impl Settler {
     /// Without files; `settle` is how long one must keep its stamp.
     #[must_use]
     pub fn new(settle: Duration) -> Self {
-        Self { settle, files: BTreeMap::new() }
+        Self { settle, files: BTreeMap::new(), moving: BTreeSet::new(), news: BTreeSet::new() }
     }
 
-    /// Takes in a listing. `writing` tells which files have an open writer; `wall` is given at the
-    /// first scan, when old files are taken at once. Returns whether anything is new.
-    pub fn observe(
-        &mut self,
-        listing: &Listing,
-        writing: impl Fn(&str) -> bool,
-        now: Instant,
-        wall: Option<SystemTime>,
-    ) -> bool {
-        let mut news = false;
-        for (name, track) in &mut self.files {
-            if track.seen.is_some() && !listing.contains_key(name) {
-                (track.seen, track.since, track.still) = (None, now, false);
-                news = true;
-            }
+    /// Takes in a listing of the whole folder. `wall` is given at the first scan, when old files
+    /// are taken at once.
+    pub fn observe_all(&mut self, listing: &Listing, now: Instant, wall: Option<SystemTime>) {
+        let gone: Vec<String> = self.files.keys().filter(|name| !listing.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.observe(&name, None, now, None);
         }
         for (name, entry) in listing {
-            match self.files.get_mut(name) {
-                Some(track) if track.seen.as_ref() == Some(&entry.seen) => {}
-                Some(track) => {
-                    (track.seen, track.since, track.still) = (Some(entry.seen.clone()), now, false);
-                    news = true;
-                }
-                None => {
-                    let old = matches!((&entry.seen, wall), (Seen::File(stamp), Some(wall)) if stamp.untouched(wall));
-                    self.files.insert(
-                        name.clone(),
-                        Track {
-                            stem: entry.stem.clone(),
-                            role: entry.role,
-                            seen: Some(entry.seen.clone()),
-                            since: now,
-                            still: old,
-                            writing: false,
-                        },
-                    );
-                    news = true;
-                }
+            self.observe(name, Some(entry), now, wall);
+        }
+    }
+
+    /// Takes in what stands under one name.
+    pub fn observe(&mut self, name: &str, entry: Option<&Entry>, now: Instant, wall: Option<SystemTime>) {
+        let seen = entry.map(|entry| &entry.seen);
+        if let Some(track) = self.files.get_mut(name) {
+            if track.seen.as_ref() == seen {
+                return;
+            }
+            (track.seen, track.since, track.still) = (seen.cloned(), now, false);
+            self.news.insert(track.stem.clone());
+            self.moving.insert(name.to_owned());
+        } else if let Some(entry) = entry {
+            let still = matches!((&entry.seen, wall), (Seen::File(stamp), Some(wall)) if stamp.untouched(wall));
+            let (stem, seen) = (entry.stem.clone(), Some(entry.seen.clone()));
+            self.news.insert(stem.clone());
+            if !still {
+                self.moving.insert(name.to_owned());
+            }
+            self.files.insert(name.to_owned(), Track { stem, seen, since: now, still, writing: false });
+        }
+    }
+
+    /// Settles what has been lying still for long enough. `writers` are the files with an open
+    /// writer.
+    pub fn settle<'w>(&mut self, writers: impl Iterator<Item = &'w str>, now: Instant) {
+        for track in self.moving.iter().filter_map(|name| self.files.get(name)).filter(|track| track.writing) {
+            self.news.insert(track.stem.clone());
+        }
+        for name in &self.moving {
+            if let Some(track) = self.files.get_mut(name) {
+                track.writing = false;
+            }
+        }
+        for name in writers {
+            if let Some(track) = self.files.get_mut(name) {
+                (track.writing, track.still) = (true, false);
+                self.moving.insert(name.to_owned());
+                self.news.insert(track.stem.clone());
             }
         }
         let settle = self.settle;
-        self.files.retain(|name, track| {
-            track.writing = writing(name);
-            if track.writing {
-                news |= track.still;
-                track.still = false;
-            } else if !track.still && now.saturating_duration_since(track.since) >= track.wait(settle) {
-                track.still = true;
-                news = true;
+        let (files, news) = (&mut self.files, &mut self.news);
+        self.moving.retain(|name| {
+            let Some(track) = files.get_mut(name) else { return false };
+            if track.writing || now.saturating_duration_since(track.since) < track.wait(settle) {
+                return true;
             }
-            !(track.still && track.seen.is_none())
+            track.still = true;
+            news.insert(track.stem.clone());
+            if track.seen.is_none() {
+                files.remove(name);
+            }
+            false
         });
-        news
     }
 
     /// Starts the settle time of `name` anew.
     pub fn disturb(&mut self, name: &str, now: Instant) {
         if let Some(track) = self.files.get_mut(name) {
             (track.since, track.still) = (now, false);
+            self.moving.insert(name.to_owned());
+            self.news.insert(track.stem.clone());
         }
+    }
+
+    /// Makes a stem news although its files did not move.
+    pub fn renew(&mut self, stem: String) {
+        self.news.insert(stem);
     }
 
     /// When the next file may lie still, if any is moving. One that is being written is not
     /// counted: its writer's end is told.
     #[must_use]
     pub fn next(&self) -> Option<Instant> {
-        self.files.values().filter(|track| !track.still && !track.writing).map(|track| track.since + track.wait(self.settle)).min()
+        let tracks = self.moving.iter().filter_map(|name| self.files.get(name));
+        tracks.filter(|track| !track.writing).map(|track| track.since + track.wait(self.settle)).min()
     }
 
-    /// All files, by stem.
+    /// The files that don't lie still.
     #[must_use]
-    pub fn groups(&self) -> BTreeMap<&str, Group> {
-        let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
-        for (name, track) in &self.files {
-            let group = groups.entry(&track.stem).or_insert_with(|| Group::Still(View::default()));
-            match (&mut *group, &track.seen) {
-                (Group::Still(view), Some(seen)) if track.still => match track.role {
-                    Role::Module => view.modules.push((name.clone(), seen.clone())),
-                    Role::Manifest => view.manifest = Some((name.clone(), seen.clone())),
-                },
-                _ => *group = Group::Moving,
+    pub fn moving(&self) -> &BTreeSet<String> {
+        &self.moving
+    }
+
+    /// The stems whose group may have changed since the last call.
+    pub fn take_news(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// What is known of a stem; `None` if it has no files.
+    #[must_use]
+    pub fn group(&self, stem: &str) -> Option<Group> {
+        let mut view = View::default();
+        for extension in MODULES.iter().copied().chain([MANIFEST]) {
+            let Some((name, track)) = self.files.get_key_value(&format!("{stem}.{extension}")) else { continue };
+            match &track.seen {
+                Some(seen) if track.still && extension == MANIFEST => {
+                    view.manifest = Some((name.clone(), seen.clone()));
+                }
+                Some(seen) if track.still => view.modules.push((name.clone(), seen.clone())),
+                _ => return Some(Group::Moving),
             }
         }
-        groups
+        (view != View::default()).then_some(Group::Still(view))
     }
 }
 
@@ -374,7 +428,14 @@ mod tests {
     }
 
     fn is_still(settler: &Settler, stem: &str) -> bool {
-        matches!(settler.groups().get(stem), Some(Group::Still(_)))
+        matches!(settler.group(stem), Some(Group::Still(_)))
+    }
+
+    /// A scan as the thread makes it; returns whether there are news.
+    fn observe(settler: &mut Settler, files: &Listing, writer: Option<&str>, now: Instant) -> bool {
+        settler.observe_all(files, now, None);
+        settler.settle(writer.into_iter(), now);
+        !settler.take_news().is_empty()
     }
 
     #[test]
@@ -394,15 +455,15 @@ mod tests {
     fn a_file_counts_once_it_has_kept_its_stamp_for_the_settle_time() {
         let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
-        assert!(settler.observe(&listing(&[("a.wasm", stamp(1, 1))]), |_| false, at(0), None));
+        assert!(observe(&mut settler, &listing(&[("a.wasm", stamp(1, 1))]), None, at(0)));
         assert!(!is_still(&settler, "a"));
         assert_eq!(settler.next(), Some(at(150)));
-        assert!(settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(100), None));
-        settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(200), None);
+        assert!(observe(&mut settler, &listing(&[("a.wasm", stamp(2, 1))]), None, at(100)));
+        observe(&mut settler, &listing(&[("a.wasm", stamp(2, 1))]), None, at(200));
         assert!(!is_still(&settler, "a"), "it grew at 100 ms");
-        assert!(settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(250), None));
+        assert!(observe(&mut settler, &listing(&[("a.wasm", stamp(2, 1))]), None, at(250)));
         assert!(is_still(&settler, "a"));
-        assert!(!settler.observe(&listing(&[("a.wasm", stamp(2, 1))]), |_| false, at(300), None));
+        assert!(!observe(&mut settler, &listing(&[("a.wasm", stamp(2, 1))]), None, at(300)));
         assert_eq!(settler.next(), None);
     }
 
@@ -410,10 +471,10 @@ mod tests {
     fn a_file_with_an_open_writer_never_lies_still() {
         let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
         let files = listing(&[("a.wasm", stamp(1, 1))]);
-        settler.observe(&files, |_| true, start, None);
-        settler.observe(&files, |_| true, start + Duration::from_secs(20), None);
+        observe(&mut settler, &files, Some("a.wasm"), start);
+        observe(&mut settler, &files, Some("a.wasm"), start + Duration::from_secs(20));
         assert!(!is_still(&settler, "a"));
-        settler.observe(&files, |_| false, start + Duration::from_secs(21), None);
+        observe(&mut settler, &files, None, start + Duration::from_secs(21));
         assert!(is_still(&settler, "a"));
     }
 
@@ -422,26 +483,26 @@ mod tests {
         let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
         let at = |millis| start + Duration::from_millis(millis);
         let both = listing(&[("a.wasm", stamp(1, 1)), ("a.toml", stamp(1, 1))]);
-        settler.observe(&listing(&[("a.wasm", stamp(1, 1))]), |_| false, at(0), None);
-        settler.observe(&both, |_| false, at(100), None);
-        settler.observe(&both, |_| false, at(160), None);
+        observe(&mut settler, &listing(&[("a.wasm", stamp(1, 1))]), None, at(0));
+        observe(&mut settler, &both, None, at(100));
+        observe(&mut settler, &both, None, at(160));
         assert!(!is_still(&settler, "a"), "the manifest came at 100 ms");
-        settler.observe(&both, |_| false, at(250), None);
+        observe(&mut settler, &both, None, at(250));
         assert!(is_still(&settler, "a"));
-        settler.observe(&Listing::new(), |_| false, at(300), None);
+        observe(&mut settler, &Listing::new(), None, at(300));
         assert!(!is_still(&settler, "a"));
-        settler.observe(&Listing::new(), |_| false, at(450), None);
-        assert!(settler.groups().is_empty());
+        observe(&mut settler, &Listing::new(), None, at(450));
+        assert!(settler.group("a").is_none() && settler.files.is_empty());
     }
 
     #[test]
     fn an_empty_file_waits_longer() {
         let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
         let files = listing(&[("a.toml", stamp(0, 1))]);
-        settler.observe(&files, |_| false, start, None);
-        settler.observe(&files, |_| false, start + Duration::from_millis(500), None);
+        observe(&mut settler, &files, None, start);
+        observe(&mut settler, &files, None, start + Duration::from_millis(500));
         assert!(!is_still(&settler, "a"));
-        settler.observe(&files, |_| false, start + EMPTY_SETTLE, None);
+        observe(&mut settler, &files, None, start + EMPTY_SETTLE);
         assert!(is_still(&settler, "a"));
     }
 
@@ -450,7 +511,7 @@ mod tests {
         let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
         let files = listing(&[("old.wasm", stamp(1, 990)), ("new.wasm", stamp(1, 999)), ("odd.wasm", stamp(1, 2_000))]);
-        settler.observe(&files, |_| false, start, Some(wall));
+        settler.observe_all(&files, start, Some(wall));
         assert!(is_still(&settler, "old"));
         assert!(!is_still(&settler, "new"));
         assert!(!is_still(&settler, "odd"), "a time in the future proves nothing");

@@ -10,7 +10,7 @@
 use super::compile::{Done, FileDigest, Job, Made};
 use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use super::routes::{Pattern, Table};
-use super::scan::{self, Group, ReadError, Seen, Stamp, View};
+use super::scan::{self, Group, ReadError, Seen, Settler, Stamp, View};
 use super::task::{Parts, Task};
 use super::{Failure, Loader, Settings, Snapshot};
 use crate::error::LoadError;
@@ -100,10 +100,10 @@ impl Slots {
         }
     }
 
-    /// Whether no job is queued or out.
+    /// Whether no job is queued; one may be out.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.slots.values().all(|slot| slot.wanted.is_none())
+        self.queue.is_empty()
     }
 
     /// Whether anything serves.
@@ -118,11 +118,15 @@ impl Slots {
         self.released
     }
 
-    /// Makes the next [`Slots::judge`] look again at all that failed.
-    pub fn retry_failures(&mut self) {
-        for slot in self.slots.values_mut().filter(|slot| slot.failure.is_some()) {
-            slot.judged = None;
-        }
+    /// Makes all that failed be judged again; returns those stems.
+    pub fn retry_failures(&mut self) -> Vec<String> {
+        let failed = self.slots.iter_mut().filter(|(_, slot)| slot.failure.is_some());
+        failed
+            .map(|(stem, slot)| {
+                slot.judged = None;
+                stem.clone()
+            })
+            .collect()
     }
 
     /// The folder can or cannot be read. What serves goes on.
@@ -140,20 +144,26 @@ impl Slots {
         self.changed = true;
     }
 
-    /// Decides about every name whose files lie still and are not the judged ones. Returns the
-    /// files that were touched meanwhile and must settle again.
-    pub fn judge(&mut self, groups: &BTreeMap<&str, Group>) -> Vec<String> {
-        let gone: Vec<String> =
-            self.slots.keys().filter(|stem| !groups.contains_key(stem.as_str())).cloned().collect();
-        for stem in gone {
-            self.remove(&stem);
-        }
+    /// Decides about those of `stems`, and of the tasks that were refused a route, whose files lie
+    /// still and are not the judged ones. Returns the files that were touched meanwhile and must
+    /// settle again.
+    pub fn judge(&mut self, mut stems: BTreeSet<String>, settler: &Settler) -> Vec<String> {
         let released = std::mem::take(&mut self.released);
+        let mut groups = Vec::with_capacity(stems.len());
+        if released {
+            stems.extend(self.slots.iter().filter(|(_, slot)| slot.rival).map(|(stem, _)| stem.clone()));
+        }
+        for stem in stems {
+            match settler.group(&stem) {
+                None => self.remove(&stem),
+                Some(Group::Moving) => {}
+                Some(Group::Still(view)) => groups.push((stem, view)),
+            }
+        }
         let mut claims = None;
         let mut disturbed = Vec::new();
-        for (stem, group) in groups {
-            let Group::Still(view) = group else { continue };
-            let slot = self.slots.entry((*stem).to_owned()).or_default();
+        for (stem, view) in &groups {
+            let slot = self.slots.entry(stem.clone()).or_default();
             if slot.judged.as_ref() == Some(view) && !(slot.rival && released) {
                 continue;
             }
@@ -163,7 +173,7 @@ impl Slots {
                 for wish in &source.manifest.routes {
                     claims
                         .entry((wish.method.clone(), wish.pattern.key()))
-                        .or_insert_with(|| ((*stem).to_owned(), source.settings_file().to_owned()));
+                        .or_insert_with(|| (stem.clone(), source.settings_file().to_owned()));
                 }
             }
             self.act(stem, view, verdict, &mut disturbed);

@@ -6,13 +6,13 @@
 //! that deliver none work the same, only later. It decides nothing about tasks: that is `slots.rs`.
 
 use super::compile::{Compiler, Done};
-use super::scan::{self, FolderId, Group, Settler};
+use super::scan::{self, FolderId, Settler};
 use super::slots::{Slots, emptied_error, folder_error};
 use super::{Loader, Published, Settings, Snapshot};
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use rustix::time::{ClockId, clock_gettime};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -35,9 +35,15 @@ const POLL_SHARE: u32 = 500;
 /// Scans after events may take one part in this many of a core's time.
 const EVENT_SHARE: u32 = 10;
 
-/// Least time between two snapshots while jobs are out: one of ten thousand tasks costs
-/// milliseconds.
+/// Touched files that are looked at one by one; beyond it the whole folder is.
+const TOUCHED_MAX: usize = 1_000;
+
+/// Least time between two snapshots while jobs are out, so that small tasks come in batches.
 const PUBLISH_GAP_MIN: Duration = Duration::from_millis(25);
+
+/// Snapshots may take one part in this many of the time: one of ten thousand tasks costs
+/// milliseconds.
+const PUBLISH_SHARE: u32 = 20;
 
 /// Files that are still being written hold up readiness no longer than this.
 const READY_MOVING_MAX: Duration = Duration::from_secs(2);
@@ -74,10 +80,17 @@ impl Watcher {
             folder: None,
             begun: now,
             scanned: None,
+            scan_end: now,
             scan_cost: Duration::ZERO,
-            scan_due: Some(now),
+            looked: now,
+            looked_once: false,
+            retry: false,
+            trusted: false,
+            touched: BTreeSet::new(),
+            touched_due: None,
+            touched_cost: Duration::ZERO,
             published_at: None,
-            moving: true,
+            publish_cost: Duration::ZERO,
             replies: Vec::new(),
         };
         let thread = thread::Builder::new().name("watch".to_owned()).spawn(move || life.live())?;
@@ -113,8 +126,10 @@ struct Inbox {
 #[derive(Default)]
 struct Mail {
     stop: bool,
-    /// Something in the folder moved.
-    moved: bool,
+    /// Files that something happened to.
+    touched: BTreeSet<String>,
+    /// Events were lost: anything may have happened.
+    lost: bool,
     /// Something happened to the folder itself.
     folder: bool,
     rescan: bool,
@@ -126,7 +141,7 @@ struct Mail {
 
 impl Mail {
     fn is_new(&self) -> bool {
-        self.stop || self.moved || self.folder || self.rescan || !self.done.is_empty()
+        self.stop || self.lost || !self.touched.is_empty() || self.folder || self.rescan || !self.done.is_empty()
     }
 
     /// Takes in a file event.
@@ -135,12 +150,12 @@ impl Mail {
             Ok(event) if event.need_rescan() => {
                 // Events were lost, and with them perhaps a writer's end.
                 self.writers.clear();
-                self.moved = true;
+                self.lost = true;
                 return;
             }
             Ok(event) => event,
             Err(_) => {
-                self.moved = true;
+                self.lost = true;
                 return;
             }
         };
@@ -154,16 +169,22 @@ impl Mail {
                 continue;
             }
             let Some(name) = path.file_name().filter(|name| scan::classify(name).is_some()) else { continue };
-            let name = name.to_string_lossy();
+            let name = name.to_string_lossy().into_owned();
             if CLOSE_IS_TOLD && matches!(event.kind, EventKind::Modify(ModifyKind::Data(_))) {
                 // Until its writer is done there is nothing to look at, so only the first one wakes.
-                self.moved |= self.writers.insert(name.into_owned(), now).is_none();
+                if self.writers.insert(name.clone(), now).is_none() {
+                    self.touched.insert(name);
+                }
             } else {
                 if !matches!(event.kind, EventKind::Modify(ModifyKind::Metadata(_)) | EventKind::Create(_)) {
-                    self.writers.remove(&*name);
+                    self.writers.remove(&name);
                 }
-                self.moved = true;
+                self.touched.insert(name);
             }
+        }
+        if self.touched.len() > TOUCHED_MAX {
+            self.touched.clear();
+            self.lost = true;
         }
     }
 }
@@ -218,17 +239,27 @@ struct Life {
     events: Option<(RecommendedWatcher, FolderId)>,
     /// Arming it failed and that was logged.
     events_failed: bool,
+    /// The folder could be read at the last scan, and is not an empty one in another's place.
+    trusted: bool,
     /// The folder that the slots' files are from.
     folder: Option<FolderId>,
     begun: Instant,
+    /// When the folder was scanned; `None` asks for a scan.
     scanned: Option<Instant>,
+    scan_end: Instant,
+    /// When anything was looked at.
+    looked: Instant,
+    looked_once: bool,
+    /// What failed is to be tried again at the next scan.
+    retry: bool,
     /// CPU time of the last scan.
     scan_cost: Duration,
-    /// When to scan next because of an event.
-    scan_due: Option<Instant>,
+    /// Files to look at because of an event, since when, and what the last such look cost.
+    touched: BTreeSet<String>,
+    touched_due: Option<Instant>,
+    touched_cost: Duration,
     published_at: Option<Instant>,
-    /// Some file is being written, or came or went a moment ago.
-    moving: bool,
+    publish_cost: Duration,
     replies: Vec<Sender<()>>,
 }
 
@@ -241,12 +272,16 @@ impl Life {
             }
             self.take(mail);
             let now = Instant::now();
-            let mut news = false;
             if self.scan_at() <= now {
-                news = self.scan(now);
+                self.scan(now);
+            } else if self.look_at().is_some_and(|due| due <= now) {
+                self.look_at_touched(now);
             }
-            if news || self.slots.wants_judging() {
-                self.judge();
+            let stems = self.settler.take_news();
+            if !stems.is_empty() || self.slots.wants_judging() {
+                for file in self.slots.judge(stems, &self.settler) {
+                    self.settler.disturb(&file, Instant::now());
+                }
             }
             if !self.compiler.is_busy()
                 && let Some(job) = self.slots.next_job()
@@ -263,80 +298,112 @@ impl Life {
             self.compiler.finished();
             if let Some(file) = self.slots.take(done) {
                 self.settler.disturb(&file, now);
-                self.moving = true;
             }
         }
         if mail.folder {
             self.events = None;
         }
         if mail.rescan {
-            self.slots.retry_failures();
+            self.retry = true;
             // Whoever asks means what lies there now, an empty folder included.
             self.folder = None;
+        }
+        if mail.folder || mail.rescan || mail.lost {
             self.scanned = None;
         }
         self.replies.extend(mail.replies);
-        if mail.moved || mail.folder || mail.rescan {
-            self.scan_due.get_or_insert(now);
+        if !mail.touched.is_empty() {
+            self.touched.extend(mail.touched);
+            self.touched_due.get_or_insert(now);
         }
     }
 
-    /// When the folder is to be scanned next.
+    /// When the whole folder is to be scanned next.
     fn scan_at(&self) -> Instant {
-        let Some(scanned) = self.scanned else { return self.begun };
-        let gap = SCAN_GAP_MIN.max(self.scan_cost * EVENT_SHARE);
+        let Some(scanned) = self.scanned else { return self.scan_end + self.scan_cost * EVENT_SHARE };
         let poll = match &self.events {
             Some(_) => self.settings.poll.max(self.scan_cost * POLL_SHARE),
             None => self.settings.poll,
         };
-        let hinted = [self.scan_due, self.settler.next()].into_iter().flatten().min();
-        let polled = scanned + poll;
-        hinted.map_or(polled, |hinted| polled.min(hinted.max(scanned + gap)))
+        scanned + poll
+    }
+
+    /// When the files that moved are to be looked at next, if any did.
+    fn look_at(&self) -> Option<Instant> {
+        if !self.trusted {
+            return None;
+        }
+        let due = [self.touched_due, self.settler.next()].into_iter().flatten().min()?;
+        Some(due.max(self.looked + SCAN_GAP_MIN.max(self.touched_cost * EVENT_SHARE)))
     }
 
     fn next_due(&self) -> Instant {
-        let publish = self.published_at.filter(|_| self.compiler.is_busy()).map(|at| at + PUBLISH_GAP_MIN);
         let now = Instant::now();
-        match publish.filter(|due| *due > now) {
-            Some(publish) => publish.min(self.scan_at()),
-            None => self.scan_at(),
-        }
+        let publish = self.published_at.filter(|_| self.compiler.is_busy()).map(|at| at + self.publish_gap());
+        let due = [self.look_at(), publish.filter(|due| *due > now)].into_iter().flatten().min();
+        due.map_or(self.scan_at(), |due| due.min(self.scan_at()))
     }
 
-    /// Looks at the folder. Returns whether the settled files may have changed.
-    fn scan(&mut self, now: Instant) -> bool {
+    /// Looks at the whole folder.
+    fn scan(&mut self, now: Instant) {
         let before = cpu_time();
-        self.scan_due = None;
-        let first = self.scanned.is_none() && self.folder.is_none() && !self.slots.serves();
-        let forced = self.scanned.is_none();
-        let news = match self.look(now, first) {
-            Ok(news) => news,
-            Err(error) => {
-                // Armed again when it is back: its events may be those of a folder that is gone.
-                self.events = None;
-                self.slots.folder(Some(folder_error(&self.settings.tasks, &error)));
-                false
+        let first = !self.looked_once;
+        self.looked_once = true;
+        self.touched.clear();
+        self.touched_due = None;
+        self.trusted = false;
+        if let Err(error) = self.look(now, first) {
+            // Armed again when it is back: its events may be those of a folder that is gone.
+            self.events = None;
+            self.slots.folder(Some(folder_error(&self.settings.tasks, &error)));
+        } else if std::mem::take(&mut self.retry) {
+            for stem in self.slots.retry_failures() {
+                self.settler.renew(stem);
             }
-        };
-        self.scanned = Some(Instant::now());
+        }
+        (self.scanned, self.scan_end) = (Some(Instant::now()), Instant::now());
+        self.looked = self.scan_end;
         self.scan_cost = cpu_time().saturating_sub(before);
-        news || forced
     }
 
-    fn look(&mut self, now: Instant, first: bool) -> io::Result<bool> {
+    /// Looks at the files that events named, and at those that don't lie still yet.
+    fn look_at_touched(&mut self, now: Instant) {
+        let before = cpu_time();
+        let mut names = std::mem::take(&mut self.touched);
+        self.touched_due = None;
+        // Of a folder that is not the known one nothing is believed before a scan.
+        if scan::folder_id(&self.settings.tasks).ok() != self.folder {
+            self.scanned = None;
+            return;
+        }
+        names.extend(self.settler.moving().iter().cloned());
+        for name in &names {
+            self.settler.observe(name, scan::list_one(&self.settings.tasks, name).as_ref(), now, None);
+        }
+        self.settle(now);
+        self.looked = Instant::now();
+        self.touched_cost = cpu_time().saturating_sub(before);
+    }
+
+    fn settle(&mut self, now: Instant) {
+        let writers = self.inbox.writers(now);
+        self.settler.settle(writers.keys().map(String::as_str), now);
+    }
+
+    fn look(&mut self, now: Instant, first: bool) -> io::Result<()> {
         let folder = scan::folder_id(&self.settings.tasks)?;
         // Armed before it is read: what comes later is told.
         self.arm(folder);
         let listing = scan::list(&self.settings.tasks)?;
         if self.folder.is_some_and(|known| known != folder) && listing.is_empty() && self.slots.serves() {
             self.slots.folder(Some(emptied_error(&self.settings.tasks)));
-            return Ok(false);
+            return Ok(());
         }
-        self.folder = Some(folder);
+        (self.folder, self.trusted) = (Some(folder), true);
         self.slots.folder(None);
-        let writers = self.inbox.writers(now);
-        let writing = |name: &str| writers.contains_key(name);
-        Ok(self.settler.observe(&listing, writing, now, first.then(SystemTime::now)))
+        self.settler.observe_all(&listing, now, first.then(SystemTime::now));
+        self.settle(now);
+        Ok(())
     }
 
     /// Makes sure that events come from this very folder.
@@ -374,33 +441,29 @@ impl Life {
         }
     }
 
-    fn judge(&mut self) {
-        let groups = self.settler.groups();
-        let disturbed = self.slots.judge(&groups);
-        self.moving = !disturbed.is_empty() || groups.values().any(|group| *group == Group::Moving);
-        let now = Instant::now();
-        for file in disturbed {
-            self.settler.disturb(&file, now);
-        }
+    fn publish_gap(&self) -> Duration {
+        PUBLISH_GAP_MIN.max(self.publish_cost * PUBLISH_SHARE)
     }
 
     fn publish(&mut self) {
         let busy = self.compiler.is_busy();
-        let recent = self.published_at.is_some_and(|at| at.elapsed() < PUBLISH_GAP_MIN);
-        if busy && recent {
+        if busy && self.published_at.is_some_and(|at| at.elapsed() < self.publish_gap()) {
             return;
         }
+        let before = cpu_time();
         if let Some(snapshot) = self.slots.snapshot() {
             self.published.snapshot.store(Arc::<Snapshot>::new(snapshot));
             self.published_at = Some(Instant::now());
+            self.publish_cost = cpu_time().saturating_sub(before);
         }
         if busy || self.scanned.is_none() || self.slots.wants_judging() || !self.slots.is_idle() {
             return;
         }
-        if !self.moving || self.begun.elapsed() > READY_MOVING_MAX {
+        let moving = !self.settler.moving().is_empty();
+        if !moving || self.begun.elapsed() > READY_MOVING_MAX {
             self.published.ready.store(true, Ordering::Release);
         }
-        if !self.moving && self.scan_due.is_none() {
+        if !moving && self.touched_due.is_none() {
             for reply in self.replies.drain(..) {
                 // Whoever asked may have gone.
                 let _ = reply.send(());
@@ -435,18 +498,18 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_writer_is_known_from_its_first_write_to_its_close() {
         let writing = mail(&[(EventKind::Create(CreateKind::File), "/tasks/a.wasm"), (WRITTEN, "/tasks/a.wasm")]);
-        assert!(writing.moved && writing.writers.contains_key("a.wasm"));
+        assert!(!writing.touched.is_empty() && writing.writers.contains_key("a.wasm"));
         for end in [
             CLOSED,
             EventKind::Remove(RemoveKind::File),
             EventKind::Modify(ModifyKind::Name(RenameMode::To)),
         ] {
             let ended = mail(&[(WRITTEN, "/tasks/a.wasm"), (end, "/tasks/a.wasm")]);
-            assert!(ended.moved && ended.writers.is_empty(), "{end:?}");
+            assert!(!ended.touched.is_empty() && ended.writers.is_empty(), "{end:?}");
         }
         let mut lost = mail(&[(WRITTEN, "/tasks/a.wasm")]);
         lost.event(Path::new("/tasks"), Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)), Instant::now());
-        assert!(lost.moved && lost.writers.is_empty());
+        assert!(lost.lost && lost.writers.is_empty());
     }
 
     #[test]
