@@ -97,8 +97,7 @@ impl<'a> Context<'a> {
     fn log(&self, error: &Error) {
         let (title, problem) = (error.kind.title(), error.kind.slug());
         let call = self.call.as_str();
-        let task = self.task.unwrap_or_default();
-        let function = self.function.unwrap_or_default();
+        let (task, function) = (self.task, self.function);
         let phase = error.phase.map(|phase| phase.as_str());
         let limit = error.limit.as_ref().map(|(name, _)| *name);
         let detail = (error.kind.blame() == Blame::Gateway).then_some(error.detail.as_str());
