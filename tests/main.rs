@@ -1,1 +1,12 @@
-//! Placeholder.
+//! The integration tests: one binary, one file per behaviour, a real server on port 0 each.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests fail by panicking and explain themselves by their names"
+)]
+
+mod core_module;
+mod support;

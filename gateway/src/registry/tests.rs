@@ -19,7 +19,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Arc<Runtime>> = OnceLock::new();
-    RUNTIME.get_or_init(|| Runtime::new(&Default::default(), None).expect("a runtime"))
+    RUNTIME.get_or_init(|| {
+        // Nothing is run here, so the slots are few.
+        let mut settings = crate::runtime::engine::Settings::default();
+        settings.runs.count = 16;
+        Runtime::new(&settings, None).expect("a runtime")
+    })
 }
 
 fn pool() -> &'static Pool {
