@@ -9,7 +9,7 @@ use crate::config::{Config, Flags};
 use crate::error::{Error, Kind, LoadError};
 use crate::invoke::{Call, Finished};
 use crate::registry::{self, Task};
-use crate::runtime::Progress;
+use crate::runtime::Observed;
 use crate::runtime::engine::Runs;
 use crate::task::{Arguments, Body, Format, Output};
 use crate::{limits, telemetry};
@@ -269,7 +269,7 @@ fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format
     for warning in &task.warnings {
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
-    let progress = Progress::default();
+    let observed = Observed::default();
     let (function, arguments) = match arguments(&task, rest, body) {
         Ok(meant) => meant,
         Err(error) => return failed(&error, format),
@@ -281,12 +281,12 @@ fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format
         arguments,
         format,
         wait: None,
-        progress: progress.clone(),
+        observed: observed.clone(),
     };
     let finished = tokio.block_on(async {
         tokio::select! {
             finished = core.invoker.call(call) => Some(finished),
-            () = show(progress) => None,
+            () = show(observed) => None,
             _ = tokio::signal::ctrl_c() => None,
         }
     });
@@ -408,12 +408,12 @@ fn failed(error: &Error, format: Format) -> ExitCode {
 }
 
 /// Draws the guest's progress while there is some to draw; never ends by itself.
-async fn show(progress: Progress) {
+async fn show(observed: Observed) {
     let mut bar: Option<indicatif::ProgressBar> = None;
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     loop {
         ticks.tick().await;
-        let Some((fraction, message)) = progress.last() else { continue };
+        let Some((fraction, message)) = observed.progress() else { continue };
         if !std::io::stderr().is_terminal() {
             return std::future::pending().await;
         }

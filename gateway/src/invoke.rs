@@ -5,8 +5,9 @@
 //! line or, later, a job.
 
 use crate::error::{Error, Kind};
+use crate::limits;
 use crate::registry::Task;
-use crate::runtime::{Progress, Runtime, Start, stopped};
+use crate::runtime::{Observed, Runtime, Start, stopped};
 use crate::task::{Arguments, Format, Output, Phase, Timing};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,8 +28,8 @@ pub struct Call {
     pub format: Format,
     /// A shorter wall budget for this call (`Prefer: wait=N`, RFC 7240).
     pub wait: Option<Duration>,
-    /// Where the guest's progress is kept.
-    pub progress: Progress,
+    /// What can be seen of the run from outside.
+    pub observed: Observed,
 }
 
 /// How a call ended.
@@ -77,14 +78,20 @@ impl Invoker {
             arguments: call.arguments,
             format: call.format,
             limits: limits.clone(),
-            progress: call.progress,
+            observed: call.observed.clone(),
         };
         let (result, mut timing, report) = match self.pool.submit(permit, budget, |run| start.run(run)).await {
             Ok((done, report)) => (done.result, done.timing, report),
             Err((Ended::Stopped(why), report)) => {
-                let mut error = stopped(why, &limits);
-                if error.retry_after.is_none() && error.kind == Kind::QueueFull {
-                    error.retry_after = Some(call.task.share.retry_after());
+                let mut error = call.observed.take_stopped().unwrap_or_else(|| stopped(why, &limits));
+                match error.kind {
+                    Kind::QueueFull => error.retry_after = Some(call.task.share.retry_after()),
+                    Kind::DeadlineExceeded if limits.wall < call.task.limits.wall => {
+                        let wait = limits::duration(limits.wall);
+                        error.detail = format!("the run did not end within the {wait} that the request asked to wait");
+                        error = error.limit("wait", wait);
+                    }
+                    _ => {}
                 }
                 (Err(error.at(Phase::Run)), Timing { run: report.wall, ..Timing::default() }, report)
             }

@@ -10,7 +10,7 @@ use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, ti
 use crate::error::{Error, Kind};
 use crate::invoke::{Call, Finished};
 use crate::registry::{RouteMatch, Snapshot, Task};
-use crate::runtime::Progress;
+use crate::runtime::Observed;
 use crate::task::{Arguments, Output, TaskName, Timing};
 use axum::Extension;
 use axum::body::Body;
@@ -181,8 +181,8 @@ async fn run(
     // The charge for the body is held until the call ends.
     let (body, _charge) = body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
     let arguments = Arguments { pairs, body };
-    let progress = Progress::default();
-    let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait, progress };
+    let observed = Observed::default();
+    let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait, observed };
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     result

@@ -4,7 +4,8 @@
 //! stack. A fresh store and instance for every run, dropped with it. Knows no queue and no HTTP.
 
 use super::component::Returned;
-use super::host::{Host, Progress, Response};
+use super::host::{Host, Response};
+use super::observed::Observed;
 use super::{Call, Function, Module, Prepared, Runtime, arguments, epoch, outcome};
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
@@ -37,8 +38,8 @@ pub struct Start {
     pub format: Format,
     /// The limits of this run.
     pub limits: Limits,
-    /// Where the guest's progress is kept.
-    pub progress: Progress,
+    /// What the caller's side sees of the run.
+    pub observed: Observed,
 }
 
 /// What a run left behind.
@@ -58,14 +59,14 @@ impl Start {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<Output, Error> {
-        let Self { runtime, prepared, function, arguments, format, limits, progress } = self;
+        let Self { runtime, prepared, function, arguments, format, limits, observed } = self;
         let mut clock = Clock::start();
         let function = prepared
             .functions
             .get(function)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {function} out of range")))?;
         let (given, request) = arguments::resolve(function, arguments)?;
-        let host = Host::new(run.clone(), limits.memory, limits.output, request, progress);
+        let host = Host::new(run.clone(), limits.memory, limits.output, request, observed.clone());
         let mut store = Store::new(&runtime.engine, host);
         store.limiter(|host| &mut host.limiter);
         store.set_hostcall_fuel(
@@ -74,7 +75,16 @@ impl Start {
         store.set_max_component_handles(HANDLES_MAX);
         epoch::arm(&mut store, run);
 
-        let fail = |error, store: &Store<Host>, phase| outcome::failed(error, store.data(), &limits, phase);
+        let fail = |error: wasmtime::Error, store: &Store<Host>, phase| {
+            let stopped = error.is::<epoch::Stopped>();
+            let error = outcome::failed(error, store.data(), &limits, phase);
+            if !stopped {
+                return error;
+            }
+            // The pool drops the result of a run it stopped; these words reach the caller.
+            observed.stop(error);
+            Error::new(Kind::Cancelled, "stopped")
+        };
         let returned = match (&prepared.module, &function.call) {
             (Module::Component(linked), Call::Component(export)) => {
                 let instance = linked.0.instantiate_async(&mut store).await;

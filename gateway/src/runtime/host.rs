@@ -5,9 +5,9 @@
 //! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
 
 use super::limiter::Limiter;
+use super::observed::Observed;
 use super::stdio::Ring;
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use unblock_pool::Run;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -29,20 +29,13 @@ use bindings::unblock::task::{body, progress, remaining};
 #[error("the response body is over the limit")]
 pub struct OutputTooLarge;
 
-/// The last progress a run reported.
-#[derive(Clone, Debug, Default)]
-pub struct Progress(Arc<Mutex<Option<(f64, String)>>>);
+/// The error of a guest that set a media type which is none.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0:?} is no media type; expected one such as \"image/png\"")]
+pub struct NoMediaType(String);
 
-/// Bytes kept of a progress message: one line of a terminal or of a page.
-const PROGRESS_MESSAGE_BYTES_MAX: usize = 200;
-
-impl Progress {
-    /// The last report: fraction in 0..=1 and message.
-    #[must_use]
-    pub fn last(&self) -> Option<(f64, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+/// Characters of a bad media type that its error shows.
+const MEDIA_TYPE_CHARS_SHOWN: usize = 80;
 
 /// What a run brings along when it starts.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +68,7 @@ pub struct Host {
     /// The raw response, if the guest writes one.
     pub response: Option<Response>,
     output_bytes_max: usize,
-    progress: Progress,
+    observed: Observed,
     run: Run,
     table: ResourceTable,
     wasi: Option<WasiCtx>,
@@ -84,7 +77,7 @@ pub struct Host {
 impl Host {
     /// The data of a fresh run.
     #[must_use]
-    pub fn new(run: Run, memory: u64, output: u64, request: Request, progress: Progress) -> Self {
+    pub fn new(run: Run, memory: u64, output: u64, request: Request, observed: Observed) -> Self {
         Self {
             limiter: Limiter::new(memory),
             stderr: Ring::default(),
@@ -92,7 +85,7 @@ impl Host {
             request,
             response: None,
             output_bytes_max: usize::try_from(output).unwrap_or(usize::MAX),
-            progress,
+            observed,
             run,
             table: ResourceTable::new(),
             wasi: None,
@@ -149,6 +142,9 @@ impl body::Host for Host {
     }
 
     fn set_content_type(&mut self, media_type: String) -> wasmtime::Result<()> {
+        if media_type.parse::<mime::Mime>().is_err() {
+            return Err(NoMediaType(media_type.chars().take(MEDIA_TYPE_CHARS_SHOWN).collect()).into());
+        }
         self.response.get_or_insert_default().content_type = Some(media_type);
         Ok(())
     }
@@ -168,11 +164,8 @@ impl body::Host for Host {
 }
 
 impl progress::Host for Host {
-    fn report(&mut self, fraction: f64, mut message: String) -> wasmtime::Result<()> {
-        let end = message.floor_char_boundary(PROGRESS_MESSAGE_BYTES_MAX);
-        message.truncate(end);
-        let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
-        *self.progress.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((fraction, message));
+    fn report(&mut self, fraction: f64, message: String) -> wasmtime::Result<()> {
+        self.observed.report(fraction, message);
         Ok(())
     }
 }

@@ -18,12 +18,13 @@ mod epoch;
 mod host;
 mod imports;
 mod limiter;
+mod observed;
 mod outcome;
 mod prepare;
 mod stdio;
 
 pub use call::{Done, Start};
-pub use host::Progress;
+pub use observed::Observed;
 pub use outcome::stopped;
 pub use prepare::{ExtraImports, Runtime};
 
@@ -189,11 +190,17 @@ impl Prepared {
                 format!("{name:?} is exported but cannot be called: {}", hidden.reason),
             ));
         }
-        let known = self.functions.iter().map(|f| f.name.clone());
+        let known = self.functions.iter().map(|f| self.shortest(f));
         let mut error = Error::new(ErrorKind::UnknownFunction, String::new()).nearest(name, known.clone());
         let known: Vec<String> = known.collect();
         error.detail = format!("found {name:?}, expected one of: {}", known.join(", "));
         Err(error)
+    }
+
+    /// The plain name, or the full one where two interfaces have functions of that name.
+    fn shortest(&self, function: &Function) -> String {
+        let twice = self.functions.iter().filter(|other| other.name == function.name).count() > 1;
+        if twice { function.full_name() } else { function.name.clone() }
     }
 
     fn ambiguous(&self, why: &str, which: impl Fn(&Function) -> bool) -> Error {
@@ -201,10 +208,7 @@ impl Prepared {
             .functions
             .iter()
             .filter(|f| which(f))
-            .map(|f| {
-                let twice = self.functions.iter().filter(|g| g.name == f.name).count() > 1;
-                if twice { f.full_name() } else { f.name.clone() }
-            })
+            .map(|f| self.shortest(f))
             .collect();
         Error::new(ErrorKind::AmbiguousFunction, format!("{why}; name one of: {}", names.join(", ")))
     }

@@ -4,7 +4,7 @@
 //! exits, output over the limit, and faults of our own. Knows no status codes.
 
 use super::epoch::Stopped;
-use super::host::{Host, OutputTooLarge};
+use super::host::{Host, NoMediaType, OutputTooLarge};
 use crate::error::{Error, Kind};
 use crate::limits::{self, Limits};
 use crate::task::Phase;
@@ -39,6 +39,9 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
     }
     if error.is::<OutputTooLarge>() {
         return output_too_large(limits);
+    }
+    if let Some(error) = error.downcast_ref::<NoMediaType>() {
+        return Error::new(Kind::BadResponse, format!("the guest set the response's media type, but {error}"));
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return Error::new(

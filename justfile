@@ -1,0 +1,37 @@
+# Recipes of the project, and its contributor guide: `just check` and `just test` are what CI runs.
+# Everything is built in one profile, release, so that wasmtime is compiled once (decisions/002).
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Build every sample task into tasks/*.wasm; brings the wasm target if it is missing.
+build-tasks:
+    @tasks/build.sh
+
+# Serve tasks/ on http://127.0.0.1:8888 (flags after `--`: just serve --listen 0.0.0.0:80).
+serve *flags:
+    cargo build --release -p gateway
+    target/release/unblock serve {{flags}}
+
+# All tests: the gateway's with real servers, the pool's without wasm, the samples' natively.
+test *filter: build-tasks
+    cargo test --release -p gateway {{filter}}
+    cargo test --release -p unblock-pool {{filter}}
+
+# Format, lints, docs; warnings are errors.
+check:
+    cargo fmt --all --check
+    cargo clippy --release --all-targets -p gateway -p unblock-pool -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-pool
+
+# Side-by-side benchmarks: `just bench`, `just bench quick`, `just bench a`.
+bench *what: build-tasks
+    cargo build --release -p gateway
+    cargo run --release -p bench -- {{what}}
+
+# The pool under a model checker (loom): every interleaving of its hand-written protocols.
+model:
+    RUSTFLAGS="--cfg loom" cargo test -p unblock-pool --lib loom --target-dir target/loom
