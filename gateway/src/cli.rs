@@ -130,13 +130,18 @@ fn serve(flags: &Flags) -> ExitCode {
         Ok(config) => config,
         Err(mistakes) => return fail(EXIT_USAGE, mistakes.to_string().trim_end()),
     };
-    if let Err(message) = telemetry::install(config.log_format, Some(&config.log)) {
+    if let Err(message) = telemetry::install(config.log_format, Some(&config.log), colours()) {
         return fail(EXIT_USAGE, format!("--log (or UNBLOCK_LOG): {message}"));
     }
     match app::start(&config, None).and_then(app::Server::run_until_signalled) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILED, format!("{error:#}")),
     }
+}
+
+/// Colours are for terminals, unless `NO_COLOR` is set to something (no-color.org).
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Settings of a local command: the server's, with few slots and no tasks folder.

@@ -4,7 +4,6 @@
 //! unit last (`call.id`, `task.name`, `elapsed_ms`); values that guests or callers sent are never
 //! logged, only their sizes. Knows no layer above it.
 
-use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -20,11 +19,12 @@ pub enum LogFormat {
 /// Default filter: our own lines from `info` on, everybody else's warnings.
 const FILTER_DEFAULT: &str = "warn,unblock=info";
 
-/// Installs the subscriber, unless there is one already. `filter` is an `EnvFilter` directive.
+/// Installs the subscriber, unless there is one already. `filter` is an `EnvFilter` directive;
+/// `colours` colours text lines.
 ///
 /// # Errors
 /// The filter cannot be parsed.
-pub fn install(format: LogFormat, filter: Option<&str>) -> Result<(), String> {
+pub fn install(format: LogFormat, filter: Option<&str>, colours: bool) -> Result<(), String> {
     let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or(FILTER_DEFAULT);
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         format!("found {filter:?}, expected a filter such as \"info\" or \"warn,unblock=debug\": {error}")
@@ -32,10 +32,7 @@ pub fn install(format: LogFormat, filter: Option<&str>) -> Result<(), String> {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another subscriber stays: tests start several servers in one process.
     let _already = match format {
-        LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colours).try_init()
-        }
+        LogFormat::Text => builder.with_ansi(colours).try_init(),
         LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
     };
     Ok(())

@@ -1,0 +1,179 @@
+//! Architecture as a test: who may import whom, what stays behind which fence, how files open.
+//!
+//! Reads the sources as text, so that it needs nothing but the standard library and explains itself
+//! when it fails. Sizes are advice and are not checked.
+
+use crate::support::repository;
+use std::path::{Path, PathBuf};
+
+/// Modules of the gateway and their ranks; a module may use only what stands below it.
+const RANKS: [(&str, u8); 15] = [
+    ("main", 9),
+    ("lib", 9),
+    ("cli", 8),
+    ("app", 8),
+    ("config", 7),
+    ("http", 6),
+    ("jobs", 5),
+    ("invoke", 4),
+    ("registry", 3),
+    ("runtime", 2),
+    ("values", 1),
+    ("error", 0),
+    ("limits", 0),
+    ("task", 0),
+    ("telemetry", 0),
+];
+
+/// Words that only some modules may contain, and why.
+const FENCES: [(&str, &[&str], &str); 7] = [
+    ("wasmtime::", &["runtime", "values"], "only the runtime and the value mapping know the engine"),
+    ("wasmtime_wasi", &["runtime"], "only the runtime knows WASI"),
+    ("axum::", &["http"], "only the edge knows the web framework"),
+    ("StatusCode", &["http"], "status codes are chosen at the edge"),
+    ("env::var", &["config", "cli"], "the environment is read in one place"),
+    ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),
+    ("std::fs", &["registry", "config", "cli", "runtime/engine.rs"], "only these read files"),
+];
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = repository().join(folder);
+    let mut found = Vec::new();
+    walk(&root, &mut found);
+    assert!(!found.is_empty(), "no sources under {}", root.display());
+    found.sort();
+    found
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(&root).unwrap().to_owned(), text)
+        })
+        .collect()
+}
+
+/// The module a file of `gateway/src` belongs to: `http/body.rs` → `http`.
+fn module(path: &Path) -> String {
+    let first = path.iter().next().unwrap().to_str().unwrap();
+    first.strip_suffix(".rs").unwrap_or(first).to_owned()
+}
+
+fn rank(module: &str) -> Option<u8> {
+    RANKS.iter().find(|(name, _)| *name == module).map(|(_, rank)| *rank)
+}
+
+/// The file's code without comments and without its unit tests, which may reach anywhere.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn is_test_file(path: &Path) -> bool {
+    path.iter().any(|part| part == "tests" || part == "tests.rs")
+}
+
+#[test]
+fn modules_use_only_what_stands_below_them() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("gateway/src") {
+        let own = module(&path);
+        let own_rank = rank(&own).unwrap_or_else(|| panic!("{}: give `{own}` a rank in tests/tidy.rs", path.display()));
+        let code = code(&text).replace("crate::{", "crate:: {");
+        let mut used: Vec<String> = Vec::new();
+        for (at, _) in code.match_indices("crate::") {
+            let rest = code[at + 7..].trim_start();
+            if let Some(group) = rest.strip_prefix('{') {
+                // Top-level names of a group such as {http, limits::{self, Limits}}.
+                let mut depth = 0;
+                let mut name = String::new();
+                for character in group.chars() {
+                    match character {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => used.push(std::mem::take(&mut name)),
+                        _ if depth == 0 => name.push(character),
+                        _ => {}
+                    }
+                }
+                used.push(name);
+            } else {
+                used.push(rest.to_owned());
+            }
+        }
+        for name in used {
+            let other: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let Some(other_rank) = rank(&other) else { continue };
+            let sibling = own == other || (own_rank == 0 && other_rank == 0);
+            let allowed = sibling || other_rank < own_rank;
+            if !allowed {
+                wrong.push(format!("{} (rank {own_rank}) uses crate::{other} (rank {other_rank})", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "upward imports; move the shared part down:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn fences_hold() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("gateway/src") {
+        if is_test_file(&path) {
+            continue;
+        }
+        let own = module(&path);
+        for (word, allowed, why) in FENCES {
+            let inside = allowed.iter().any(|place| own == *place || path == Path::new(place));
+            if !inside && code(&text).contains(word) {
+                wrong.push(format!("{}: {word} ({why})", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "words outside of their fence:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_pool_knows_neither_wasm_nor_the_runtimes_of_others() {
+    for (path, text) in sources("gateway/pool/src") {
+        for word in ["wasmtime", "tokio::", "axum", "unblock::"] {
+            assert!(!code(&text).contains(word), "{}: {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_opens_by_saying_what_it_owns() {
+    let mut wrong = Vec::new();
+    for folder in ["gateway/src", "gateway/pool/src", "tests", "bench"] {
+        for (path, text) in sources(folder) {
+            let opening = text.lines().take_while(|line| line.starts_with("//!")).count();
+            if opening < 3 {
+                wrong.push(format!("{folder}/{}: {opening} lines", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "files that do not open with 3 lines of `//!`:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_problem_and_flag_stands_in_the_readme_or_the_docs() {
+    let texts: String = ["README.md", "docs/errors.md", "docs/flags.md"]
+        .iter()
+        .map(|file| std::fs::read_to_string(repository().join(file)).unwrap_or_default())
+        .collect();
+    let missing: Vec<&str> = unblock::error::Kind::ALL
+        .iter()
+        .map(|kind| kind.slug())
+        .filter(|slug| *slug != "cancelled" && !texts.contains(&format!("`{slug}`")))
+        .collect();
+    assert!(missing.is_empty(), "problems that no page explains: {missing:?}");
+}
