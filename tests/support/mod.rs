@@ -6,6 +6,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
+pub mod crowd;
+
+pub mod guests;
+pub mod process;
+
 use clap::Parser as _;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -223,5 +228,14 @@ pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// As [`eventually`], for what is asked over HTTP.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
