@@ -8,5 +8,9 @@
     reason = "tests fail by panicking and explain themselves by their names"
 )]
 
+mod cancel;
 mod core_module;
+mod fairness;
+mod limits;
+mod loading;
 mod support;

@@ -1,0 +1,4 @@
+;; A reactor whose set-up never returns.
+(module
+  (func $set_up (export "_initialize") (loop $again (br $again)))
+  (func (export "answer") (result i32) (i32.const 42)))
