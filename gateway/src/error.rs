@@ -370,7 +370,21 @@ impl LoadError {
     pub fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { reason: reason.into(), remedies: vec![remedy.into()] }
     }
+
+    /// The same, cut to what a person reads: a module may have any number of names of any length.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        let texts = std::iter::once(&mut self.reason).chain(&mut self.remedies);
+        for text in texts.filter(|text| text.len() > LOAD_TEXT_BYTES_MAX) {
+            text.truncate(text.floor_char_boundary(LOAD_TEXT_BYTES_MAX));
+            text.push('…');
+        }
+        self
+    }
 }
+
+/// Bytes of a reason or remedy that come from a module.
+const LOAD_TEXT_BYTES_MAX: usize = 4 << 10;
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

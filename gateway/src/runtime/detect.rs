@@ -7,6 +7,7 @@
 use super::docs::Docs;
 use crate::error::LoadError;
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use wasmparser::{Encoding, ExternalKind, Parser, Payload, Validator, WasmFeatures};
 
 /// Bytes of a WebAssembly page, unless a module asks for another size.
@@ -51,7 +52,9 @@ pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     if bytes.is_empty() {
         return Err(LoadError::new("the file is empty", "copy the module again"));
     }
-    let Ok(text) = std::str::from_utf8(bytes) else {
+    // Zeros are valid UTF-8, and what a hole in a file reads as.
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with('\0'));
+    let Some(text) = text else {
         let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         return Err(LoadError::new(
             format!("not WebAssembly: found the bytes {}, expected 00 61 73 6d (\"\\0asm\") or WebAssembly text", head.join(" ")),
@@ -59,8 +62,31 @@ pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
         ));
     };
     wat::parse_str(text).map(Cow::Owned).map_err(|error| {
-        LoadError::new(format!("not WebAssembly text: {error}"), "mend the text at the line and column named")
+        // It repeats the line, and the line may be the whole file: 200 MB of it were seen.
+        let mut told = Head::default();
+        let _ = write!(told, "{error}");
+        LoadError::new(format!("not WebAssembly text: {}", told.0), "mend the text at the line and column named")
     })
+}
+
+/// Bytes of an assembler's message that are kept: the mistake, its place and a line of code.
+const TEXT_ERROR_BYTES_MAX: usize = 1_000;
+
+/// Takes the head of what is written, and refuses the rest.
+#[derive(Default)]
+struct Head(String);
+
+impl fmt::Write for Head {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = TEXT_ERROR_BYTES_MAX.saturating_sub(self.0.len());
+        let end = text.floor_char_boundary(room);
+        self.0.push_str(text.get(..end).unwrap_or_default());
+        if end < text.len() {
+            self.0.push('…');
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
 }
 
 /// Core modules that carry component types (what `wit-bindgen` leaves in them) → components.
@@ -137,6 +163,10 @@ pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError
             Payload::MemorySection(reader) => {
                 for memory in reader {
                     let memory = memory.map_err(malformed)?;
+                    if memory.shared {
+                        // Valid for the engine, which would refuse it only after compiling.
+                        return Err(shared_memory());
+                    }
                     let page = memory.page_size_log2.map_or(PAGE_BYTES, |log2| 1_u64.checked_shl(log2).unwrap_or(u64::MAX));
                     survey.memory_min = survey.memory_min.saturating_add(memory.initial.saturating_mul(page));
                 }
@@ -157,6 +187,13 @@ pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError
     }
     Validator::new_with_features(features).validate_all(binary).map_err(malformed)?;
     Ok(survey)
+}
+
+fn shared_memory() -> LoadError {
+    LoadError::new(
+        "its memory is shared between threads, which is off",
+        "rebuild without threads: a run has one thread; call the task several times instead",
+    )
 }
 
 /// What helps, by a word of the parser's or validator's message.

@@ -71,6 +71,10 @@ impl Runtime {
     /// # Errors
     /// Why it cannot be served, and what would help.
     pub fn prepare(&self, bytes: &[u8], notes: &Notes) -> Result<Prepared, LoadError> {
+        self.judge(bytes, notes).map_err(LoadError::bounded)
+    }
+
+    fn judge(&self, bytes: &[u8], notes: &Notes) -> Result<Prepared, LoadError> {
         let digest = digest(bytes);
         let assembled = detect::assemble(bytes)?;
         let features = self.engine.get_wasm_features();
