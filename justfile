@@ -19,13 +19,13 @@ serve *flags:
 # All tests: the gateway's with real servers, the pool's without wasm, the samples' natively.
 test *filter: build-tasks
     cargo test --release -p gateway {{filter}}
-    cargo test --release -p unblock-pool {{filter}}
+    cargo test --release -p unblock-host -p unblock-pool {{filter}}
 
 # Format, lints, docs; warnings are errors.
 check:
     cargo fmt --all --check
-    cargo clippy --release --all-targets -p gateway -p unblock-pool -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-pool
+    cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-host -p unblock-pool
 
 # Side-by-side benchmarks: `just bench`, `just bench quick`, `just bench a`.
 bench *what: build-tasks

@@ -5,7 +5,7 @@
 //! are texts here. The mapping itself is in `values/`.
 
 use super::component::Given;
-use super::host::Request;
+use unblock_host::Request;
 use super::{Call, Function};
 use crate::error::{Error, Kind};
 use crate::task::{Arguments, Body, Part, Phase};

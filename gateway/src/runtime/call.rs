@@ -4,7 +4,7 @@
 //! stack. A fresh store and instance for every run, dropped with it. Knows no queue and no HTTP.
 
 use super::component::Returned;
-use super::host::{Host, Response};
+use unblock_host::{Host, Response};
 use super::observed::Observed;
 use super::{Call, Function, Module, Prepared, Runtime, arguments, epoch, outcome};
 use crate::error::{Error, Kind};
@@ -66,7 +66,7 @@ impl Start {
             .get(function)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {function} out of range")))?;
         let (given, request) = arguments::resolve(function, arguments)?;
-        let host = Host::new(run.clone(), limits.memory, limits.output, request, observed.clone());
+        let host = Host::new(run.clone(), limits.memory, limits.output, request, observed.progress.clone());
         let mut store = Store::new(&runtime.engine, host);
         store.limiter(|host| &mut host.limiter);
         store.set_hostcall_fuel(

@@ -6,7 +6,7 @@
 //! pool, of HTTP or of limits' sources.
 
 use super::detect::Survey;
-use super::host::Host;
+use unblock_host::Host;
 use super::{Answer, Call, Function, Hidden};
 use crate::error::LoadError;
 use crate::values::{Param, Shape};

@@ -5,7 +5,7 @@
 //! as WASI's reactors expect. Knows nothing of the pool, of HTTP or of files.
 
 use super::detect::Survey;
-use super::host::Host;
+use unblock_host::Host;
 use super::{Answer, Call, Function, Hidden, Notes};
 use crate::error::LoadError;
 use crate::values::{Param, Shape};

@@ -8,7 +8,7 @@ use super::docs::Docs;
 use crate::error::LoadError;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use wasmparser::{Encoding, ExternalKind, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeBounds, Validator, WasmFeatures};
 
 /// Bytes of a WebAssembly page, unless a module asks for another size.
 const PAGE_BYTES: u64 = 65_536;
@@ -143,7 +143,11 @@ pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError
             }
             Payload::ComponentImportSection(reader) if depth == 1 => {
                 for import in reader {
-                    survey.imports.push((import.map_err(malformed)?.name.name.to_owned(), String::new()));
+                    let import = import.map_err(malformed)?;
+                    // A type that a world declares is imported by name, and whole: nobody has to satisfy it.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        survey.imports.push((import.name.name.to_owned(), String::new()));
+                    }
                 }
             }
             Payload::ExportSection(reader) if depth == 1 => {

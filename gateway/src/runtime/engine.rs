@@ -1,7 +1,7 @@
 //! Every knob of the wasmtime engine, each with its reason, and the number of slots.
 //!
 //! One engine serves all tasks. What the engine is told here holds for the process's life; limits
-//! of a single run are set on its store (`host.rs`, `limiter.rs`). This file reads the machine's
+//! of a single run are set on its store (the crate `unblock_host`). This file reads the machine's
 //! limits but knows no task.
 
 use anyhow::Context as _;

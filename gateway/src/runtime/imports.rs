@@ -98,3 +98,100 @@ pub fn check(survey: &Survey) -> Result<(), LoadError> {
 
 /// Remedies listed at most: one for each sort of import is enough.
 const REMEDIES_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use unblock_host::Host;
+    use wasmtime::Engine;
+
+    /// Interfaces of WASI 0.2 and 0.3 and of our own package, offered or not: all that may come to be
+    /// linked by a newer version of the engine, or be dropped by it.
+    const EXISTING: [&str; 46] = [
+        "unblock:task/body",
+        "unblock:task/progress",
+        "unblock:task/remaining",
+        "unblock:task/task",
+        "wasi:blobstore/blobstore",
+        "wasi:cli/environment",
+        "wasi:cli/exit",
+        "wasi:cli/run",
+        "wasi:cli/stderr",
+        "wasi:cli/stdin",
+        "wasi:cli/stdout",
+        "wasi:cli/terminal-input",
+        "wasi:cli/terminal-output",
+        "wasi:cli/terminal-stderr",
+        "wasi:cli/terminal-stdin",
+        "wasi:cli/terminal-stdout",
+        "wasi:cli/types",
+        "wasi:clocks/monotonic-clock",
+        "wasi:clocks/system-clock",
+        "wasi:clocks/timezone",
+        "wasi:clocks/types",
+        "wasi:clocks/wall-clock",
+        "wasi:config/store",
+        "wasi:filesystem/preopens",
+        "wasi:filesystem/types",
+        "wasi:http/client",
+        "wasi:http/handler",
+        "wasi:http/incoming-handler",
+        "wasi:http/outgoing-handler",
+        "wasi:http/types",
+        "wasi:io/error",
+        "wasi:io/poll",
+        "wasi:io/streams",
+        "wasi:keyvalue/store",
+        "wasi:random/insecure",
+        "wasi:random/insecure-seed",
+        "wasi:random/random",
+        "wasi:sockets/instance-network",
+        "wasi:sockets/ip-name-lookup",
+        "wasi:sockets/network",
+        "wasi:sockets/tcp",
+        "wasi:sockets/tcp-create-socket",
+        "wasi:sockets/types",
+        "wasi:sockets/udp",
+        "wasi:sockets/udp-create-socket",
+        "wasi:tls/types",
+    ];
+
+    /// Whether the linker has the interface in any version that could be meant.
+    fn linked(linker: &mut wasmtime::component::Linker<Host>, interface: &str) -> bool {
+        let versions = (0..100).map(|patch| format!("0.2.{patch}")).chain((0..20).map(|patch| format!("0.3.{patch}")));
+        let mut versions = versions.chain(["0.1.0".to_owned()]);
+        // The linker cannot be listed, but it takes no name twice.
+        versions.any(|version| {
+            let name = format!("{interface}@{version}");
+            let defined = linker.root().func_wrap(&name, |_, (): ()| Ok(()));
+            defined.is_err_and(|error| error.to_string().contains("defined twice"))
+        })
+    }
+
+    #[test]
+    fn what_is_offered_is_what_is_linked() -> wasmtime::Result<()> {
+        let mut linker = unblock_host::linker(&Engine::default())?;
+        for interface in EXISTING {
+            let offered = OFFERED.contains(&interface);
+            assert_eq!(linked(&mut linker, interface), offered, "{interface}: linked or not, offered or not");
+        }
+        for interface in OFFERED {
+            assert!(EXISTING.contains(&interface), "{interface} is offered, but not among those looked for");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_missing_import_is_named_and_every_sort_gets_its_remedy_once() {
+        let import = |module: &str, name: &str| (module.to_owned(), name.to_owned());
+        let imports = vec![import("env", "a"), import("env", "b"), import("wasi:http/types@0.2.0", "")];
+        let survey = Survey { imports, ..Survey::default() };
+        let error = check(&survey).expect_err("nothing of it is offered");
+        assert!(error.reason.ends_with("env.a, env.b, wasi:http/types@0.2.0"), "{error}");
+        assert_eq!(error.remedies.len(), 2, "{error}");
+        // A component's WASI import is offered, the same name in a core module is not.
+        let imports = vec![import("wasi:cli/stdout@0.2.0", "")];
+        assert!(check(&Survey { component: true, imports: imports.clone(), ..Survey::default() }).is_ok());
+        assert!(check(&Survey { imports, ..Survey::default() }).is_err());
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! A module is judged once, at load: its kind (`detect.rs`), what it imports (`imports.rs`), which
 //! of its exports can be called and with which types (`component.rs`, `core_module.rs`). What all
-//! kinds share stands once: the engine's knobs (`engine.rs`), the store's data (`host.rs`), memory
-//! accounting (`limiter.rs`), the epoch callback (`epoch.rs`), and how an end of any sort becomes
-//! an error (`outcome.rs`). This layer knows no server, no files and no worker threads; of the pool
+//! kinds share stands once: the engine's knobs (`engine.rs`), the store's data and what guests may
+//! import (the crate `unblock_host`), the epoch callback (`epoch.rs`), and how an end of any sort
+//! becomes an error (`outcome.rs`). This layer knows no server, no files and no worker threads; of the pool
 //! it sees the handle of one run, which it asks whether to go on, to yield or to stop.
 
 mod arguments;
@@ -15,13 +15,10 @@ mod detect;
 mod docs;
 pub mod engine;
 mod epoch;
-mod host;
 mod imports;
-mod limiter;
 mod observed;
 mod outcome;
 mod prepare;
-mod stdio;
 
 pub use call::{Done, Start};
 pub use observed::Observed;

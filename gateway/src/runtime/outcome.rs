@@ -4,7 +4,7 @@
 //! exits, output over the limit, and faults of our own. Knows no status codes.
 
 use super::epoch::Stopped;
-use super::host::{Host, NoMediaType, OutputTooLarge};
+use unblock_host::{Host, NoMediaType, OutputTooLarge};
 use crate::error::{Error, Kind};
 use crate::limits::{self, Limits};
 use crate::task::Phase;

@@ -6,7 +6,7 @@
 
 use super::detect::{self, Survey};
 use super::engine::{self, Settings};
-use super::host::{self, Host};
+use unblock_host::Host;
 use super::{Module, Notes, Prepared, component, core_module, imports};
 use crate::error::LoadError;
 use crate::task::Kind;
@@ -41,7 +41,7 @@ impl Runtime {
     /// See [`engine::engine`]; threads that the system refuses.
     pub fn new(settings: &Settings, extra: Option<ExtraImports>) -> anyhow::Result<Arc<Self>> {
         let engine = engine::engine(settings)?;
-        let linker = host::linker(&engine).map_err(anyhow::Error::from).context("linking the host's interfaces")?;
+        let linker = unblock_host::linker(&engine).map_err(anyhow::Error::from).context("linking the host's interfaces")?;
         let mut core_linker = wasmtime::Linker::new(&engine);
         let has_extra = extra.is_some();
         if let Some(extra) = extra {

@@ -4,9 +4,9 @@
 //! for it, since most calls of a small function never do. The interfaces of `unblock:task` are
 //! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
 
-use super::limiter::Limiter;
-use super::observed::Observed;
-use super::stdio::Ring;
+use crate::limiter::Limiter;
+use crate::progress::Progress;
+use crate::stdio::Ring;
 use bytes::Bytes;
 use std::time::Duration;
 use unblock_pool::Run;
@@ -16,7 +16,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 /// Bindings of the package `unblock:task`, made from its WIT.
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../../wit",
         world: "unblock:task/task",
         imports: { default: trappable },
     });
@@ -68,7 +68,7 @@ pub struct Host {
     /// The raw response, if the guest writes one.
     pub response: Option<Response>,
     output_bytes_max: usize,
-    observed: Observed,
+    progress: Progress,
     run: Run,
     table: ResourceTable,
     wasi: Option<WasiCtx>,
@@ -77,7 +77,7 @@ pub struct Host {
 impl Host {
     /// The data of a fresh run.
     #[must_use]
-    pub fn new(run: Run, memory: u64, output: u64, request: Request, observed: Observed) -> Self {
+    pub fn new(run: Run, memory: u64, output: u64, request: Request, progress: Progress) -> Self {
         Self {
             limiter: Limiter::new(memory),
             stderr: Ring::default(),
@@ -85,7 +85,7 @@ impl Host {
             request,
             response: None,
             output_bytes_max: usize::try_from(output).unwrap_or(usize::MAX),
-            observed,
+            progress,
             run,
             table: ResourceTable::new(),
             wasi: None,
@@ -165,7 +165,7 @@ impl body::Host for Host {
 
 impl progress::Host for Host {
     fn report(&mut self, fraction: f64, message: String) -> wasmtime::Result<()> {
-        self.observed.report(fraction, message);
+        self.progress.report(fraction, message);
         Ok(())
     }
 }

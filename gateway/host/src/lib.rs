@@ -1,0 +1,16 @@
+//! What a guest may import, and everything a run owns on the host's side.
+//!
+//! The lowest part of the gateway's `runtime` layer, in a crate of its own for one reason: the glue
+//! that wasmtime generates between WASI's interfaces and the store's data takes minutes to compile,
+//! and changes rarely (decisions/004). Knows nothing of tasks, HTTP, files or worker threads; of the
+//! pool it sees the handle of one run, which it asks how much time is left.
+
+mod host;
+mod limiter;
+mod progress;
+mod stdio;
+
+pub use host::{Host, NoMediaType, OutputTooLarge, Request, Response, linker};
+pub use limiter::Limiter;
+pub use progress::Progress;
+pub use stdio::{RING_BYTES_MAX, Ring};
