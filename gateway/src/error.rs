@@ -55,6 +55,8 @@ pub enum Kind {
     QueueFull,
     /// The machine's budget for runs is used up.
     MemoryFull,
+    /// The task's module is there and is being compiled.
+    Loading,
     /// The gateway is shutting down.
     Draining,
     /// The wall budget passed.
@@ -80,7 +82,7 @@ pub enum Blame {
 
 impl Kind {
     /// Every kind, for documentation and tests.
-    pub const ALL: [Kind; 27] = [
+    pub const ALL: [Kind; 28] = [
         Kind::BadArguments,
         Kind::BadJson,
         Kind::AmbiguousFunction,
@@ -103,6 +105,7 @@ impl Kind {
         Kind::BadModule,
         Kind::QueueFull,
         Kind::MemoryFull,
+        Kind::Loading,
         Kind::Draining,
         Kind::DeadlineExceeded,
         Kind::CpuExceeded,
@@ -136,6 +139,7 @@ impl Kind {
             Kind::BadModule => "bad-module",
             Kind::QueueFull => "queue-full",
             Kind::MemoryFull => "memory-full",
+            Kind::Loading => "loading",
             Kind::Draining => "draining",
             Kind::DeadlineExceeded => "deadline-exceeded",
             Kind::CpuExceeded => "cpu-exceeded",
@@ -170,6 +174,7 @@ impl Kind {
             Kind::BadModule => "The task's module could not be loaded",
             Kind::QueueFull => "Too many calls are waiting",
             Kind::MemoryFull => "No room for another run",
+            Kind::Loading => "The task is still being loaded",
             Kind::Draining => "The gateway is shutting down",
             Kind::DeadlineExceeded => "The task took too long",
             Kind::CpuExceeded => "The task used too much CPU time",
@@ -205,14 +210,17 @@ impl Kind {
             | Kind::BadModule
             | Kind::DeadlineExceeded
             | Kind::CpuExceeded => Blame::Task,
-            Kind::QueueFull | Kind::MemoryFull | Kind::Draining | Kind::Internal => Blame::Gateway,
+            Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining | Kind::Internal => Blame::Gateway,
         }
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
     #[must_use]
     pub fn retry(self) -> bool {
-        matches!(self, Kind::QueueFull | Kind::MemoryFull | Kind::Draining | Kind::RequestTimeout)
+        matches!(
+            self,
+            Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining | Kind::RequestTimeout
+        )
     }
 }
 

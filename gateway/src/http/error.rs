@@ -149,7 +149,7 @@ pub fn blame(blame: Blame) -> &'static str {
 fn retry_seconds(error: &Error) -> Option<u64> {
     match (error.retry_after, error.kind) {
         (Some(after), _) => Some(after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)),
-        (None, Kind::QueueFull | Kind::MemoryFull | Kind::Draining) => Some(RETRY_SECONDS_DEFAULT),
+        (None, Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining) => Some(RETRY_SECONDS_DEFAULT),
         (None, _) => None,
     }
 }
@@ -170,7 +170,9 @@ pub fn status(kind: Kind) -> StatusCode {
             StatusCode::INTERNAL_SERVER_ERROR
         }
         Kind::BadResponse => StatusCode::BAD_GATEWAY,
-        Kind::BadModule | Kind::QueueFull | Kind::MemoryFull | Kind::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Kind::BadModule | Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Kind::DeadlineExceeded | Kind::CpuExceeded => StatusCode::GATEWAY_TIMEOUT,
         // Seen only when somebody other than the caller ended the call.
         Kind::Cancelled => StatusCode::SERVICE_UNAVAILABLE,

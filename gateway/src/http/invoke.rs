@@ -76,6 +76,10 @@ pub async fn route(
         RouteMatch::MethodNotAllowed { allow } if method == Method::OPTIONS => return options(&allow),
         RouteMatch::MethodNotAllowed { allow } => other_method(method, &allow),
         RouteMatch::None if method == Method::OPTIONS && path == "*" => return probes::no_content(),
+        // It may be the route of a task that is not loaded yet.
+        RouteMatch::None if !gateway.registry.ready() => {
+            Error::new(Kind::Loading, "the tasks folder is still being loaded; try again")
+        }
         RouteMatch::None => unknown_path(path),
     };
     Context::of(&call).respond(&error)

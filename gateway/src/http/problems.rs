@@ -118,6 +118,7 @@ fn advice(kind: Kind) -> &'static str {
             "Wait as long as Retry-After says. If it stays so: make the task faster, or raise concurrency,\n\
              queue or queue_wait under [limits] in its manifest."
         }
+        Kind::Loading => "Wait as long as Retry-After says: a new module is compiled once, which takes seconds.",
         Kind::MemoryFull => {
             "Wait as long as Retry-After says. If it stays so, the machine is too small for its load:\n\
              lower the tasks' memory or concurrency, or give the server more."

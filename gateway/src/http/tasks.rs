@@ -26,7 +26,7 @@ pub async fn list(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
     let snapshot = gateway.registry.snapshot();
     let tasks: Vec<Value> = snapshot.tasks.values().map(|task| summary(task)).collect();
     let failures: Vec<Value> = snapshot.failures.iter().map(failure).collect();
-    document(&json!({ "tasks": tasks, "failures": failures }))
+    document(&json!({ "tasks": tasks, "loading": snapshot.loading, "failures": failures }))
 }
 
 /// `GET /tasks/{task}`

@@ -106,6 +106,8 @@ pub struct Snapshot {
     pub tasks: BTreeMap<TaskName, Arc<Task>>,
     /// What could not be loaded: the folder itself first, then by name.
     pub failures: Vec<Failure>,
+    /// Names of tasks whose first version is being compiled.
+    pub loading: Vec<String>,
     routes: routes::Table,
 }
 
@@ -133,11 +135,14 @@ impl Snapshot {
     /// The task of that name.
     ///
     /// # Errors
-    /// `bad-module` with reason and remedy if its file is there but could not be loaded, else
+    /// `loading` while its first version is compiled, `bad-module` with reason and remedy if its file is there but could not be loaded, else
     /// `unknown-task` with the nearest names.
     pub fn task(&self, name: &str) -> Result<&Arc<Task>, Error> {
         if let Some(task) = self.tasks.get(name) {
             return Ok(task);
+        }
+        if self.loading.iter().any(|loading| loading == name) {
+            return Err(Error::new(Kind::Loading, format!("the module of {name:?} is being compiled; try again")));
         }
         if let Some(failure) = self.failures.iter().find(|failure| failure.task.as_deref() == Some(name)) {
             return Err(Error::new(Kind::BadModule, failure.error.to_string()));

@@ -208,6 +208,7 @@ impl Slots {
                 } else {
                     self.last_ticket = ticket;
                     self.queue.insert((source.stamp.size_bytes, stem.to_owned(), ticket));
+                    self.changed |= slot.serving.is_none();
                     slot.wanted = Some(Wanted { ticket, name, source: *source });
                 }
             }
@@ -394,6 +395,9 @@ impl Slots {
             snapshot.failures.push(Failure { file, task: None, error: error.clone(), serving: None });
         }
         for slot in self.slots.values() {
+            if let (None, Some(wanted)) = (&slot.serving, &slot.wanted) {
+                snapshot.loading.push(wanted.name.to_string());
+            }
             if let Some(serving) = &slot.serving {
                 snapshot.tasks.insert(serving.task.name.clone(), Arc::clone(&serving.task));
             }
