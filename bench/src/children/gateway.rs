@@ -1,0 +1,67 @@
+//! The gateway as a contender: what `unblock serve` starts, with its default settings.
+//!
+//! Logging is off in all contenders. The state it tells is the pool's numbers of the moment.
+
+use anyhow::{Context as _, bail};
+use clap::Parser as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use unblock::app::{self, Server};
+use unblock::config::{Config, Flags};
+use unblock_pool::Pool;
+
+/// How long the tasks may take to load.
+const LOADING_MAX: Duration = Duration::from_secs(120);
+
+/// Flags without a program around them.
+#[derive(clap::Parser)]
+struct Bare {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// The settings of a default start, with the folder's tasks and cache, on a port of its own.
+pub fn config(folder: &Path) -> anyhow::Result<Config> {
+    let mut flags = Bare::try_parse_from(["bench"])?.flags;
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    flags.tasks = path("tasks");
+    flags.cache = Some(path("cache"));
+    flags.listen = "127.0.0.1:0".to_owned();
+    Ok(Config::read(&flags)?)
+}
+
+/// Starts it and waits until the folder's tasks are loaded.
+pub fn start(folder: &Path) -> anyhow::Result<Server> {
+    let server = app::start(&config(folder)?, None)?;
+    let deadline = Instant::now() + LOADING_MAX;
+    while !server.registry().ready() {
+        if Instant::now() > deadline {
+            bail!("the tasks did not load within {LOADING_MAX:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(server)
+}
+
+/// Serves until the input ends.
+pub fn run(folder: &Path) -> anyhow::Result<()> {
+    let server = start(folder).context("starting the gateway")?;
+    super::converse(server.address(), || state(server.pool()))
+}
+
+/// The pool's numbers. `unsunk` are the loops that are not on the lowest level yet.
+fn state(pool: &Pool) -> serde_json::Value {
+    let stats = pool.stats();
+    let lowest = stats.queued.last().copied().unwrap_or_default();
+    serde_json::json!({
+        "in_flight": stats.permits,
+        "running": stats.running,
+        "asleep": stats.parked,
+        "unsunk": stats.queued.iter().sum::<usize>() - lowest,
+        "slices": stats.slices,
+        "preemptions": stats.preemptions,
+        "interrupts": stats.interrupts,
+        "aged_slices": stats.aged_slices,
+        "worker_wakes": stats.worker_wakes,
+    })
+}

@@ -1,0 +1,63 @@
+//! A folder of tasks made for one run of the benchmark, with a compile cache beside it.
+//!
+//! Gone when dropped. The modules are the sample task `sleep` as it was built, the guest of
+//! `bench/guest`, and two lines of WAT each for adding and for looping.
+
+use anyhow::Context as _;
+use std::path::{Path, PathBuf};
+
+const ADD: &str = r#"(module (func (export "add") (param i32 i32) (result i32)
+  (i32.add (local.get 0) (local.get 1))))"#;
+
+const ADD_MANIFEST: &str = "[functions.add]\nparams = [\"a\", \"b\"]\n";
+
+const LOOP: &str = r#"(module (func (export "run") (loop $again (br $again))))"#;
+
+/// Endless calls must outlast the row that makes them, and there are many.
+const LOOP_MANIFEST: &str = "[limits]\nwall = \"10m\"\ncpu = \"5m\"\nconcurrency = 5000\nqueue = 5000\n";
+
+/// The folder.
+pub struct Folder(tempfile::TempDir);
+
+impl Folder {
+    /// With `add`, `add-std`, `loop` and `sleep`.
+    pub fn new() -> anyhow::Result<Self> {
+        let folder = Self(tempfile::tempdir().context("making a folder")?);
+        std::fs::create_dir(folder.path().join("tasks"))?;
+        std::fs::create_dir(folder.path().join("cache"))?;
+        folder.write("add.wat", ADD)?;
+        folder.write("add.toml", ADD_MANIFEST)?;
+        folder.write("loop.wat", LOOP)?;
+        folder.write("loop.toml", LOOP_MANIFEST)?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        folder.copy(root.join("bench/add-std.wasm"))?;
+        folder.copy(root.join("tasks/sleep.wasm"))?;
+        folder.copy(root.join("tasks/sleep.toml"))?;
+        Ok(folder)
+    }
+
+    /// Adds small modules, each different, until there are `count` tasks.
+    pub fn fill(&self, count: usize) -> anyhow::Result<()> {
+        for index in 4..count {
+            let text = format!(r#"(module (func (export "get") (result i32) (i32.const {index})))"#);
+            self.write(&format!("filler-{index}.wat"), &text)?;
+        }
+        Ok(())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        std::fs::write(self.path().join("tasks").join(name), text).with_context(|| format!("writing {name}"))
+    }
+
+    fn copy(&self, from: PathBuf) -> anyhow::Result<()> {
+        let name = from.file_name().unwrap_or_default();
+        std::fs::copy(&from, self.path().join("tasks").join(name))
+            .with_context(|| format!("{} is not built; run bench/build.sh", from.display()))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! The load: closed loops by wrk, fixed rates by a generator of our own, and single connections.
+//!
+//! Knows HTTP as bytes on a socket, nothing of who answers.
+
+pub mod closed;
+pub mod connection;
+pub mod open;

@@ -1,0 +1,20 @@
+//! The rows: what is asked, of whom, and what is to be reached.
+//!
+//! Targets stand here and nowhere else. A row starts its contenders, drives them round by round,
+//! checks answers, and adds its lines to the table.
+
+mod hangup;
+mod idle;
+mod parked;
+mod saturated;
+mod trivial;
+
+use crate::scale::Scale;
+use crate::table::Table;
+
+/// A row.
+pub type Row = fn(&Scale, &mut Table) -> anyhow::Result<()>;
+
+/// All rows by name.
+pub const ALL: &[(&str, Row)] =
+    &[("a", trivial::run), ("b", saturated::run), ("c", parked::run), ("d", hangup::run), ("e", idle::run)];

@@ -1,0 +1,168 @@
+//! Row b: a short call and `GET /`, each at a fixed rate, while endless calls compute.
+//!
+//! In each round every contender is started anew, and the loops are added in steps. The gateway's
+//! loops are brand new only once: the load begins when all have sunk to the lowest level. Native
+//! loops cannot be stopped, so the contender is killed with them.
+
+use crate::children::Mode;
+use crate::children::contender::Contender;
+use crate::figure::Figure;
+use crate::folder::Folder;
+use crate::load::connection::{Connection, get};
+use crate::load::open::{self, Seen};
+use crate::scale::Scale;
+use crate::table::Table;
+use anyhow::{Context as _, bail};
+use std::time::{Duration, Instant};
+
+const LOOPS: [usize; 3] = [0, 32, 1_000];
+
+/// Requests a second, of each of both kinds, half a period apart.
+const RATE: u32 = 250;
+
+/// Longest time for loops to sink; a thousand need about 4 s on 2 cores.
+const SINKING_MAX: Duration = Duration::from_secs(30);
+
+/// Time for native loops to get hold of their threads.
+const NATIVE_RAMP: Duration = Duration::from_millis(500);
+
+struct Subject {
+    name: &'static str,
+    call: &'static str,
+    spin: &'static str,
+    start: fn(&Folder) -> anyhow::Result<Contender>,
+    /// By number of loops: the call, then `GET /`.
+    seen: [[Rounds; 2]; 3],
+}
+
+#[derive(Default)]
+struct Rounds {
+    p50: Figure,
+    p99: Figure,
+    unanswered: u64,
+}
+
+impl Rounds {
+    fn push(&mut self, seen: &Seen) {
+        self.p50.push(seen.at(0.5));
+        self.p99.push(seen.at(0.99));
+        self.unanswered += seen.unanswered;
+    }
+
+    fn show(&self) -> String {
+        let figure = format!("p50 {}, p99 {}", self.p50.show("µs"), self.p99.show("µs"));
+        match self.unanswered {
+            0 => figure,
+            count => format!("at least {figure}; {count} without an answer"),
+        }
+    }
+}
+
+/// Measures and judges.
+pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
+    let folder = Folder::new()?;
+    let mut subjects = [
+        Subject {
+            name: "native axum, spawn_blocking",
+            call: "/add?a=1&b=2",
+            spin: "/loop?seconds=300",
+            start: |_| Contender::native(Mode::Blocking),
+            seen: Default::default(),
+        },
+        Subject {
+            name: "gateway, WAT module",
+            call: "/tasks/add/add?a=1&b=2",
+            spin: "/tasks/loop/run",
+            start: |folder| Contender::gateway(folder.path()),
+            seen: Default::default(),
+        },
+    ];
+    for _ in 0..scale.saturated_rounds {
+        for subject in &mut subjects {
+            round(subject, &folder, scale).with_context(|| subject.name)?;
+        }
+    }
+    judge(&subjects, table);
+    Ok(())
+}
+
+fn round(subject: &mut Subject, folder: &Folder, scale: &Scale) -> anyhow::Result<()> {
+    let mut contender = (subject.start)(folder)?;
+    let mut loops = Vec::new();
+    // So that the first call of a process is not counted.
+    Connection::open(contender.address)?.ask(subject.call)?;
+    for (count, [call, root]) in LOOPS.into_iter().zip(&mut subject.seen) {
+        while loops.len() < count {
+            let mut connection = Connection::open(contender.address)?;
+            connection.send(&get(subject.spin))?;
+            loops.push(connection);
+        }
+        steady(&mut contender, count)?;
+        let (seen_call, seen_root) = both(&contender, subject.call, scale.saturated)?;
+        call.push(&seen_call);
+        root.push(&seen_root);
+    }
+    Ok(())
+}
+
+/// Waits until `count` loops are old.
+fn steady(contender: &mut Contender, count: usize) -> anyhow::Result<()> {
+    let state = contender.state()?;
+    if state.get("unsunk").is_none() {
+        std::thread::sleep(NATIVE_RAMP);
+        return Ok(());
+    }
+    let deadline = Instant::now() + SINKING_MAX;
+    while contender.number("in_flight")? != count as u64 || contender.number("unsunk")? != 0 {
+        if Instant::now() > deadline {
+            bail!("{count} loops are not steady after {SINKING_MAX:?}: {}", contender.state()?);
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// The call and `GET /` at the same time.
+fn both(contender: &Contender, call: &str, time: Duration) -> anyhow::Result<(Seen, Seen)> {
+    let half = Duration::from_secs(1) / RATE / 2;
+    let plan = |target: &str, expected: &'static str, offset: Duration| open::Plan {
+        address: contender.address,
+        target: target.to_owned(),
+        expected,
+        rate: RATE,
+        time,
+        offset: Duration::from_millis(20) + offset,
+    };
+    let root = plan("/", "Hello, world ", half);
+    let beside = std::thread::spawn(move || open::drive(&root));
+    let call = open::drive(&plan(call, "3", Duration::ZERO));
+    let Ok(root) = beside.join() else { bail!("the load generator panicked") };
+    Ok((call?, root?))
+}
+
+fn judge(subjects: &[Subject; 2], table: &mut Table) {
+    let [native, ours] = subjects;
+    for (index, count) in LOOPS.into_iter().enumerate() {
+        let loops = format!("{} loops", crate::figure::number(count as f64).trim_end_matches(".00"));
+        for subject in [native, ours] {
+            let Some(seen) = subject.seen.get(index) else { continue };
+            for (what, rounds) in ["call", "GET /"].into_iter().zip(seen) {
+                let what = format!("{what} at {RATE}/s, {loops}");
+                if count == 1_000 && subject.name == ours.name {
+                    let met = rounds.p50.median() <= 300.0
+                        && rounds.p99.median() <= 10_000.0
+                        && rounds.unanswered == 0;
+                    table.target("b", &what, subject.name, rounds.show(), "p50 ≤ 300 µs, p99 ≤ 10 ms", met);
+                } else {
+                    table.line("b", &what, subject.name, rounds.show());
+                }
+            }
+        }
+    }
+    let [_, few, many] = &ours.seen;
+    for (what, (few, many)) in ["call", "GET /"].into_iter().zip(few.iter().zip(many)) {
+        let ratio = many.p50.with(&few.p50, |many, few| many / few);
+        let what = format!("{what}, p50 with 1,000 loops / with 32");
+        table.target("b", &what, ours.name, ratio.show(""), "≤ 2", ratio.median() <= 2.0);
+    }
+}

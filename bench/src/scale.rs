@@ -1,0 +1,56 @@
+//! How long and how often everything is measured: `quick` or full.
+//!
+//! Numbers only. Both forms ask the same questions of the same contenders with the same loads; the
+//! quick one takes fewer and shorter rounds.
+
+use std::time::Duration;
+
+/// The sizes of a run.
+pub struct Scale {
+    /// Rounds of the throughput and latency rows.
+    pub rounds: usize,
+    /// One contender's turn at a closed loop.
+    pub closed: Duration,
+    /// One contender's turn at a fixed rate.
+    pub open: Duration,
+    /// Rounds of the saturation row, each of which starts its contenders anew.
+    pub saturated_rounds: usize,
+    /// One contender's turn at one number of loops.
+    pub saturated: Duration,
+    /// Hang-ups per kind.
+    pub hangups: usize,
+    /// Rounds of the sleeping calls.
+    pub parked_rounds: usize,
+    /// How long the idle process is watched.
+    pub idle: Duration,
+}
+
+impl Scale {
+    /// Up to 3 minutes.
+    pub fn quick() -> Self {
+        Self {
+            rounds: 3,
+            closed: Duration::from_secs(2),
+            open: Duration::from_millis(1_500),
+            saturated_rounds: 2,
+            saturated: Duration::from_secs(3),
+            hangups: 100,
+            parked_rounds: 1,
+            idle: Duration::from_secs(10),
+        }
+    }
+
+    /// Up to 10 minutes.
+    pub fn full() -> Self {
+        Self {
+            rounds: 7,
+            closed: Duration::from_secs(4),
+            open: Duration::from_secs(4),
+            saturated_rounds: 5,
+            saturated: Duration::from_secs(4),
+            hangups: 200,
+            parked_rounds: 3,
+            idle: Duration::from_secs(10),
+        }
+    }
+}
