@@ -58,7 +58,8 @@ enum Command {
   UNBLOCK_LISTEN=[::]:8888 UNBLOCK_LOG_FORMAT=json unblock serve")]
     Serve(Box<Flags>),
     /// Call one function of a module, here and now.
-    #[command(after_help = "Arguments are by position, by name (name=value), or one JSON object or array.
+    #[command(after_help = "Arguments are by position, by name (name=value), or one JSON object or array; after \"--\" they may
+start with \"-\".
 
 Examples:
   unblock run tasks/primes.wat count 100
@@ -69,7 +70,7 @@ Examples:
         /// The module, a .wasm or .wat file; a manifest beside it counts.
         file: PathBuf,
         /// The function (if the task has several), then its arguments.
-        #[arg(value_name = "FUNCTION] [ARGS", allow_hyphen_values = true)]
+        #[arg(value_name = "FUNCTION] [ARGS", allow_negative_numbers = true)]
         rest: Vec<String>,
         /// File with the request body; "-" is standard input.
         #[arg(long, value_name = "FILE")]
