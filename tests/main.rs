@@ -9,8 +9,13 @@
 )]
 
 mod cancel;
+mod cli;
+mod component;
 mod core_module;
 mod fairness;
+mod hot_reload;
+mod http;
 mod limits;
 mod loading;
+mod samples;
 mod support;
