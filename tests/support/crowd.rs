@@ -57,13 +57,18 @@ impl Caller {
 /// Endless calls. Dropped, all of them hang up.
 pub struct Crowd {
     callers: Vec<Caller>,
-    _alone: MutexGuard<'static, ()>,
+    _alone: Alone,
+}
+
+/// The right to load the machine, until it is dropped.
+pub struct Alone {
+    _guard: MutexGuard<'static, ()>,
 }
 
 impl Crowd {
     /// Waits until this test may load the machine; for tests that make their own crowd.
-    pub fn alone() -> MutexGuard<'static, ()> {
-        LOAD.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn alone() -> Alone {
+        Alone { _guard: LOAD.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Calls `path` that many times, and waits until all of them have used up their first quanta
