@@ -221,6 +221,7 @@ fn run_reads_a_body_and_writes_what_the_server_would() {
     assert_eq!(written(&["keep", "--body", &body], b""), "from a file");
     assert_eq!(written(&["same", "J\u{fc}rgen"], b""), "J\u{fc}rgen");
     assert_eq!(written(&["same", "name=a=b"], b""), "a=b");
+    assert_eq!(written(&["same", "--", "--json"], b""), "--json");
     assert_eq!(written(&["--json", "same", "x"], b""), "\"x\"\n");
     let Ended { code, stderr, .. } = run(&["run", &file, "same", ""], b"");
     assert_eq!((code, stderr.as_str()), (Some(1), "unblock: task-error: no name\n"));
@@ -397,12 +398,17 @@ fn a_corrupt_cache_entry_is_compiled_again() {
         }
         bytes
     };
+    let last = bytes.len() - 1;
     for (how, bad) in [
         ("empty", Vec::new()),
         ("cut in half", bytes[..bytes.len() / 2].to_vec()),
-        ("its last byte gone", bytes[..bytes.len() - 1].to_vec()),
+        ("its last byte gone", bytes[..last].to_vec()),
         ("all flipped", flip(&mut (0..bytes.len()))),
         ("the first byte flipped", flip(&mut std::iter::once(0))),
+        ("the last byte flipped", flip(&mut std::iter::once(last))),
+        ("a byte in the middle flipped", flip(&mut std::iter::once(bytes.len() / 2))),
+        ("a byte in the first quarter flipped", flip(&mut std::iter::once(bytes.len() / 4))),
+        ("a byte in the last quarter flipped", flip(&mut std::iter::once(bytes.len() * 3 / 4))),
     ] {
         std::fs::write(&good[0].0, &bad).unwrap();
         let Ended { code, stdout, stderr } = count();

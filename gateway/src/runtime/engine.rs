@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
 };
 
@@ -80,9 +80,6 @@ const WARM_SLOTS: u32 = 1_000;
 /// Guest frames in a backtrace.
 const BACKTRACE_FRAMES_MAX: usize = 32;
 
-/// Bytes that the compile cache may hold on disk before the least used entries go.
-const CACHE_BYTES_MAX: u64 = 4 << 30;
-
 /// How many runs may be in flight, and what decided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Runs {
@@ -153,7 +150,7 @@ impl Runs {
 /// Builds the engine.
 ///
 /// # Errors
-/// The cache's folder cannot be used, or the slots cannot be reserved.
+/// The slots cannot be reserved.
 pub fn engine(settings: &Settings) -> anyhow::Result<Engine> {
     let mut config = Config::new();
     // Preemption, deadlines and cancelling all hang on it.
@@ -171,16 +168,6 @@ pub fn engine(settings: &Settings) -> anyhow::Result<Engine> {
     config.memory_init_cow(true);
     // Compiling uses a rayon pool of our own, few threads at low priority (`Runtime::prepare`).
     config.parallel_compilation(settings.compile_threads > 1);
-    if let Some(directory) = &settings.cache {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot create the cache folder {}", directory.display()))?;
-        let mut cache = CacheConfig::new();
-        cache.with_directory(
-            directory.canonicalize().with_context(|| format!("cannot use the cache folder {}", directory.display()))?,
-        );
-        cache.with_files_total_size_soft_limit(CACHE_BYTES_MAX);
-        config.cache(Some(Cache::new(cache).map_err(anyhow::Error::from)?));
-    }
     Engine::new(&config).map_err(anyhow::Error::from).with_context(|| {
         format!(
             "the engine cannot reserve its slots ({}); lower --max-runs, or raise vm.max_map_count and ulimit -v",

@@ -4,10 +4,12 @@
 //! of its exports can be called and with which types (`component.rs`, `core_module.rs`). What all
 //! kinds share stands once: the engine's knobs (`engine.rs`), the store's data and what guests may
 //! import (the crate `unblock_host`), the epoch callback (`epoch.rs`), and how an end of any sort
-//! becomes an error (`outcome.rs`). This layer knows no server, no files and no worker threads; of the pool
-//! it sees the handle of one run, which it asks whether to go on, to yield or to stop.
+//! becomes an error (`outcome.rs`). This layer knows no server, no files but its own cache (`cache.rs`) and
+//! no worker threads; of the pool it sees the handle of one run, which it asks whether to go on, to
+//! yield or to stop.
 
 mod arguments;
+mod cache;
 mod call;
 mod component;
 mod core_module;

@@ -4,6 +4,7 @@
 //! runs on a small thread pool of its own at low priority; a compile cannot be cancelled, so it is
 //! abandoned at exit. Knows no files and no manifest syntax.
 
+use super::cache::{self, CodeCache};
 use super::detect::{self, Survey};
 use super::engine::{self, Settings};
 use unblock_host::Host;
@@ -31,6 +32,7 @@ pub struct Runtime {
     linker: wasmtime::component::Linker<Host>,
     core_linker: wasmtime::Linker<Host>,
     compilers: rayon::ThreadPool,
+    cache: Option<CodeCache>,
     extra: bool,
 }
 
@@ -41,6 +43,7 @@ impl Runtime {
     /// See [`engine::engine`]; threads that the system refuses.
     pub fn new(settings: &Settings, extra: Option<ExtraImports>) -> anyhow::Result<Arc<Self>> {
         let engine = engine::engine(settings)?;
+        let cache = settings.cache.as_deref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
         let linker = unblock_host::linker(&engine).map_err(anyhow::Error::from).context("linking the host's interfaces")?;
         let mut core_linker = wasmtime::Linker::new(&engine);
         let has_extra = extra.is_some();
@@ -56,7 +59,7 @@ impl Runtime {
             })
             .build()
             .context("starting the compiling threads")?;
-        Ok(Arc::new(Self { engine, linker, core_linker, compilers, extra: has_extra }))
+        Ok(Arc::new(Self { engine, linker, core_linker, compilers, cache, extra: has_extra }))
     }
 
     /// The function that makes every running guest ask the pool for its verdict.
@@ -119,14 +122,14 @@ impl Runtime {
     }
 
     fn component(&self, binary: &[u8], survey: &Survey) -> Result<(component::Linked, Functions), LoadError> {
-        let component = wasmtime::component::Component::from_binary(&self.engine, binary).map_err(uncompiled)?;
+        let component = cache::component(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
         let functions = component::functions(&component, survey)?;
         let pre = self.linker.instantiate_pre(&component).map_err(unlinked)?;
         Ok((component::Linked(pre), functions))
     }
 
     fn core(&self, binary: &[u8], survey: &Survey, notes: &Notes) -> Result<(core_module::Linked, Functions), LoadError> {
-        let module = wasmtime::Module::from_binary(&self.engine, binary).map_err(uncompiled)?;
+        let module = cache::module(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
         let functions = core_module::functions(&module, survey, notes)?;
         let pre = self.core_linker.instantiate_pre(&module).map_err(unlinked)?;
         Ok((core_module::Linked::new(pre), functions))
