@@ -19,3 +19,4 @@ mod limits;
 mod loading;
 mod samples;
 mod support;
+mod tidy;

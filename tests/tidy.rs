@@ -34,7 +34,11 @@ const FENCES: [(&str, &[&str], &str); 8] = [
     ("StatusCode", &["http"], "status codes are chosen at the edge"),
     ("env::var", &["config", "cli"], "the environment is read in one place"),
     ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),
-    ("std::fs", &["registry", "config", "cli", "runtime/cache.rs", "runtime/engine.rs"], "only these read files"),
+    (
+        "std::fs",
+        &["registry", "config", "cli", "runtime/cache.rs", "runtime/engine.rs"],
+        "only these read files",
+    ),
 ];
 
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
@@ -87,7 +91,8 @@ fn modules_use_only_what_stands_below_them() {
     let mut wrong = Vec::new();
     for (path, text) in sources("gateway/src") {
         let own = module(&path);
-        let own_rank = rank(&own).unwrap_or_else(|| panic!("{}: give `{own}` a rank in tests/tidy.rs", path.display()));
+        let own_rank =
+            rank(&own).unwrap_or_else(|| panic!("{}: give `{own}` a rank in tests/tidy.rs", path.display()));
         let code = code(&text).replace("crate::{", "crate:: {");
         let mut used: Vec<String> = Vec::new();
         for (at, _) in code.match_indices("crate::") {
@@ -112,12 +117,16 @@ fn modules_use_only_what_stands_below_them() {
             }
         }
         for name in used {
-            let other: String = name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let other: String =
+                name.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let Some(other_rank) = rank(&other) else { continue };
             let sibling = own == other || (own_rank == 0 && other_rank == 0);
             let allowed = sibling || other_rank < own_rank;
             if !allowed {
-                wrong.push(format!("{} (rank {own_rank}) uses crate::{other} (rank {other_rank})", path.display()));
+                wrong.push(format!(
+                    "{} (rank {own_rank}) uses crate::{other} (rank {other_rank})",
+                    path.display()
+                ));
             }
         }
     }

@@ -64,7 +64,11 @@ pub struct Core {
 ///
 /// # Errors
 /// The engine's slots cannot be reserved, or the system refuses threads.
-pub fn core(config: &Config, handle: tokio::runtime::Handle, extra: Option<ExtraImports>) -> anyhow::Result<Core> {
+pub fn core(
+    config: &Config,
+    handle: tokio::runtime::Handle,
+    extra: Option<ExtraImports>,
+) -> anyhow::Result<Core> {
     let runtime = Runtime::new(&config.engine, extra)?;
     let pool_config = unblock_pool::Config {
         workers: config.workers,
@@ -77,7 +81,8 @@ pub fn core(config: &Config, handle: tokio::runtime::Handle, extra: Option<Extra
         let _entered = handle.enter();
         life();
     });
-    let pool = Pool::new(pool_config, runtime.interrupt(), on_thread).context("starting the worker threads")?;
+    let pool =
+        Pool::new(pool_config, runtime.interrupt(), on_thread).context("starting the worker threads")?;
     let pool = Arc::new(pool);
     let invoker = Arc::new(Invoker::new(Arc::clone(&runtime), Arc::clone(&pool)));
     Ok(Core { runtime, pool, invoker })
@@ -111,8 +116,12 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
     // The port first: a second gateway should fail before it reserves slots and compiles.
     let listener = tokio.block_on(tokio::net::TcpListener::bind(config.listen)).map_err(|error| {
         let remedy = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another process listens there; stop it, or choose another with --listen",
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need rights; choose another with --listen",
+            std::io::ErrorKind::AddrInUse => {
+                "another process listens there; stop it, or choose another with --listen"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need rights; choose another with --listen"
+            }
             _ => "choose another address with --listen",
         };
         anyhow::anyhow!("cannot listen on {}: {error}; {remedy}", config.listen)

@@ -58,14 +58,16 @@ enum Command {
   UNBLOCK_LISTEN=[::]:8888 UNBLOCK_LOG_FORMAT=json unblock serve")]
     Serve(Box<Flags>),
     /// Call one function of a module, here and now.
-    #[command(after_help = "Arguments are by position, by name (name=value), or one JSON object or array; after \"--\" they may
+    #[command(
+        after_help = "Arguments are by position, by name (name=value), or one JSON object or array; after \"--\" they may
 start with \"-\".
 
 Examples:
   unblock run tasks/primes.wat count 100
   unblock run tasks/sleep.wasm seconds=0.5
   unblock run tasks/password.wasm hash '{\"password\": \"correct horse\"}'
-  unblock run tasks/thumbnail.wasm width=200 --body photo.jpg > small.png")]
+  unblock run tasks/thumbnail.wasm width=200 --body photo.jpg > small.png"
+    )]
     Run {
         /// The module, a .wasm or .wat file; a manifest beside it counts.
         file: PathBuf,
@@ -188,7 +190,10 @@ fn check(config: Config, file: &Path, json: bool) -> ExitCode {
         Ok(task) if json => say(&format!("{:#}\n", describe(&task))),
         Ok(task) => say(&report(file, &task)),
         Err(error) if json => {
-            say(&format!("{:#}\n", json!({"served": false, "reason": error.reason, "remedies": error.remedies})));
+            say(&format!(
+                "{:#}\n",
+                json!({"served": false, "reason": error.reason, "remedies": error.remedies})
+            ));
             return ExitCode::from(EXIT_FAILED);
         }
         Err(error) => return fail(EXIT_FAILED, format!("{} cannot be served: {error}", file.display())),
@@ -256,7 +261,10 @@ fn report(file: &Path, task: &Task) -> String {
             let _ = writeln!(text, "\n{title}\n  {}", lines.join("\n  "));
         }
     };
-    list("not callable", prepared.hidden.iter().map(|hidden| format!("{}: {}", hidden.name, hidden.reason)).collect());
+    list(
+        "not callable",
+        prepared.hidden.iter().map(|hidden| format!("{}: {}", hidden.name, hidden.reason)).collect(),
+    );
     list("imports (all satisfied)", prepared.imports.clone());
     list("routes", task.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect());
     list("warnings", task.warnings.clone());
@@ -311,7 +319,10 @@ fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize
     let prepared = &task.prepared;
     let named = rest.first().filter(|first| {
         prepared.functions.len() != 1
-            || prepared.functions.iter().any(|function| function.name == **first || function.full_name() == **first)
+            || prepared
+                .functions
+                .iter()
+                .any(|function| function.name == **first || function.full_name() == **first)
     });
     let function = prepared.find(named.map(String::as_str))?;
     let rest = rest.get(usize::from(named.is_some())..).unwrap_or_default();
@@ -327,7 +338,8 @@ fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize
         arguments.body = Body::Bytes { content_type, bytes: document.clone().into_bytes().into() };
         return Ok((function, arguments));
     }
-    let params = prepared.functions.get(function).map(|function| function.params.as_slice()).unwrap_or_default();
+    let params =
+        prepared.functions.get(function).map(|function| function.params.as_slice()).unwrap_or_default();
     let mut positions = params.iter();
     for text in rest {
         let by_name = text.split_once('=').filter(|(name, _)| {
@@ -341,7 +353,11 @@ fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize
                     let names: Vec<&str> = params.iter().map(|param| param.name.as_str()).collect();
                     return Err(Error::new(
                         Kind::BadArguments,
-                        format!("found one argument more, {text:?}; expected {}: {}", names.len(), names.join(", ")),
+                        format!(
+                            "found one argument more, {text:?}; expected {}: {}",
+                            names.len(),
+                            names.join(", ")
+                        ),
                     ));
                 }
             },
@@ -358,12 +374,13 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     } else {
         std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn std::io::Read>)
     };
-    source
-        .and_then(|source| source.take(limit + 1).read_to_end(&mut bytes))
-        .map_err(|error| Error::new(Kind::BadArguments, format!("cannot read {}: {error}", path.display())))?;
+    source.and_then(|source| source.take(limit + 1).read_to_end(&mut bytes)).map_err(|error| {
+        Error::new(Kind::BadArguments, format!("cannot read {}: {error}", path.display()))
+    })?;
     if bytes.len() as u64 > limit {
         let limit = limits::bytes(limit);
-        return Err(Error::new(Kind::InputTooLarge, format!("{} is over {limit}", path.display())).limit("input", limit));
+        return Err(Error::new(Kind::InputTooLarge, format!("{} is over {limit}", path.display()))
+            .limit("input", limit));
     }
     Ok(bytes)
 }

@@ -21,16 +21,35 @@ pub struct Flags {
     #[arg(long, env = "UNBLOCK_TASKS", value_name = "DIR", default_value = "tasks", help_heading = "Server")]
     pub tasks: String,
     /// Address and port to listen on.
-    #[arg(long, env = "UNBLOCK_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:8888", help_heading = "Server")]
+    #[arg(
+        long,
+        env = "UNBLOCK_LISTEN",
+        value_name = "ADDR:PORT",
+        default_value = "127.0.0.1:8888",
+        help_heading = "Server"
+    )]
     pub listen: String,
     /// Time that runs get to end after SIGTERM or SIGINT.
     #[arg(long, env = "UNBLOCK_GRACE", value_name = "TIME", default_value = "30s", help_heading = "Server")]
     pub grace: String,
     /// Log lines as text or json.
-    #[arg(long, env = "UNBLOCK_LOG_FORMAT", value_name = "FORMAT", default_value = "text", help_heading = "Server")]
+    #[arg(
+        long,
+        env = "UNBLOCK_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text",
+        help_heading = "Server"
+    )]
     pub log_format: String,
     /// What is logged, e.g. "info" or "warn,unblock=debug".
-    #[arg(long, env = "UNBLOCK_LOG", value_name = "FILTER", default_value = "", hide_default_value = true, help_heading = "Server")]
+    #[arg(
+        long,
+        env = "UNBLOCK_LOG",
+        value_name = "FILTER",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Server"
+    )]
     pub log: String,
     /// Threads that run guests [default: number of cores].
     #[arg(long, env = "UNBLOCK_WORKERS", value_name = "N", help_heading = "Machine")]
@@ -45,64 +64,172 @@ pub struct Flags {
     #[arg(long, env = "UNBLOCK_MAX_RUNS", value_name = "N", help_heading = "Machine")]
     pub max_runs: Option<String>,
     /// Wasm stack of a run.
-    #[arg(long, env = "UNBLOCK_STACK", value_name = "SIZE", default_value = "1MiB", help_heading = "Machine")]
+    #[arg(
+        long,
+        env = "UNBLOCK_STACK",
+        value_name = "SIZE",
+        default_value = "1MiB",
+        help_heading = "Machine"
+    )]
     pub stack: String,
     /// Folder for compiled code, or "off" [default: unblock in the user's cache folder].
     #[arg(long, env = "UNBLOCK_CACHE", value_name = "DIR", help_heading = "Machine")]
     pub cache: Option<String>,
     /// Threads that compile.
-    #[arg(long, env = "UNBLOCK_COMPILE_THREADS", value_name = "N", default_value = "1", help_heading = "Machine")]
+    #[arg(
+        long,
+        env = "UNBLOCK_COMPILE_THREADS",
+        value_name = "N",
+        default_value = "1",
+        help_heading = "Machine"
+    )]
     pub compile_threads: String,
     /// How often the tasks folder is looked at where file events are not delivered.
     #[arg(long, env = "UNBLOCK_POLL", value_name = "TIME", default_value = "1s", help_heading = "Machine")]
     pub poll: String,
     /// Default wall time of a call, host waits included.
-    #[arg(long, env = "UNBLOCK_WALL", value_name = "TIME", default_value = "30s", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_WALL",
+        value_name = "TIME",
+        default_value = "30s",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub wall: String,
     /// Default CPU time of a call.
-    #[arg(long, env = "UNBLOCK_CPU", value_name = "TIME", default_value = "10s", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_CPU",
+        value_name = "TIME",
+        default_value = "10s",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub cpu: String,
     /// Default memory of a run: all linear memories and tables.
-    #[arg(long, env = "UNBLOCK_MEMORY", value_name = "SIZE", default_value = "128MiB", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MEMORY",
+        value_name = "SIZE",
+        default_value = "128MiB",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub memory: String,
     /// Default size of a request body.
-    #[arg(long, env = "UNBLOCK_INPUT", value_name = "SIZE", default_value = "16MiB", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_INPUT",
+        value_name = "SIZE",
+        default_value = "16MiB",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub input: String,
     /// Default size of a response body.
-    #[arg(long, env = "UNBLOCK_OUTPUT", value_name = "SIZE", default_value = "16MiB", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_OUTPUT",
+        value_name = "SIZE",
+        default_value = "16MiB",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub output: String,
     /// Default number of runs of one task in flight.
-    #[arg(long, env = "UNBLOCK_CONCURRENCY", value_name = "N", default_value = "256", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_CONCURRENCY",
+        value_name = "N",
+        default_value = "256",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub concurrency: String,
     /// Default number of calls of one task that may wait.
-    #[arg(long, env = "UNBLOCK_QUEUE", value_name = "N", default_value = "1024", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_QUEUE",
+        value_name = "N",
+        default_value = "1024",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub queue: String,
     /// Default time a call may wait for its turn.
-    #[arg(long, env = "UNBLOCK_QUEUE_WAIT", value_name = "TIME", default_value = "5s", help_heading = "Default limits of a call (a manifest may ask for others)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_QUEUE_WAIT",
+        value_name = "TIME",
+        default_value = "5s",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
     pub queue_wait: String,
     /// Most wall time a manifest gets.
-    #[arg(long, env = "UNBLOCK_MAX_WALL", value_name = "TIME", default_value = "1h", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_WALL",
+        value_name = "TIME",
+        default_value = "1h",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_wall: String,
     /// Most CPU time a manifest gets.
-    #[arg(long, env = "UNBLOCK_MAX_CPU", value_name = "TIME", default_value = "5m", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_CPU",
+        value_name = "TIME",
+        default_value = "5m",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_cpu: String,
     /// Most memory a manifest gets.
-    #[arg(long, env = "UNBLOCK_MAX_MEMORY", value_name = "SIZE", default_value = "1GiB", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_MEMORY",
+        value_name = "SIZE",
+        default_value = "1GiB",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_memory: String,
     /// Largest request body a manifest gets.
-    #[arg(long, env = "UNBLOCK_MAX_INPUT", value_name = "SIZE", default_value = "64MiB", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_INPUT",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_input: String,
     /// Largest response body a manifest gets.
-    #[arg(long, env = "UNBLOCK_MAX_OUTPUT", value_name = "SIZE", default_value = "64MiB", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_OUTPUT",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_output: String,
     /// Most runs of one task in flight.
-    #[arg(long, env = "UNBLOCK_MAX_CONCURRENCY", value_name = "N", default_value = "100000", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_CONCURRENCY",
+        value_name = "N",
+        default_value = "100000",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_concurrency: String,
     /// Most calls of one task that may wait.
-    #[arg(long, env = "UNBLOCK_MAX_QUEUE", value_name = "N", default_value = "100000", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_QUEUE",
+        value_name = "N",
+        default_value = "100000",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_queue: String,
     /// Most time a call may wait for its turn.
-    #[arg(long, env = "UNBLOCK_MAX_QUEUE_WAIT", value_name = "TIME", default_value = "1m", help_heading = "Ceilings (cap what manifests ask for)")]
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_QUEUE_WAIT",
+        value_name = "TIME",
+        default_value = "1m",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
     pub max_queue_wait: String,
 }
 
@@ -216,11 +343,15 @@ impl Config {
             poll: reader.time("poll", &flags.poll),
             ..registry::Settings::default()
         };
-        let log_format = reader.read("log-format", LogFormat::Text, match flags.log_format.as_str() {
-            "text" => Ok(LogFormat::Text),
-            "json" => Ok(LogFormat::Json),
-            other => Err(format!("found {other:?}, expected text or json")),
-        });
+        let log_format = reader.read(
+            "log-format",
+            LogFormat::Text,
+            match flags.log_format.as_str() {
+                "text" => Ok(LogFormat::Text),
+                "json" => Ok(LogFormat::Json),
+                other => Err(format!("found {other:?}, expected text or json")),
+            },
+        );
         if !reader.mistakes.is_empty() {
             return Err(Mistakes(reader.mistakes));
         }
@@ -260,7 +391,8 @@ fn engine_settings(flags: &Flags, reader: &mut Reader) -> engine::Settings {
     });
     engine::Settings {
         runs,
-        stack_bytes: usize::try_from(reader.read("stack", 1 << 20, stack)).unwrap_or(engine::STACK_BYTES_DEFAULT),
+        stack_bytes: usize::try_from(reader.read("stack", 1 << 20, stack))
+            .unwrap_or(engine::STACK_BYTES_DEFAULT),
         cache: reader.read("cache", None, cache_folder(flags.cache.as_deref())),
         compile_threads: reader.count("compile-threads", &flags.compile_threads, 1..=THREADS_MAX),
     }
@@ -293,7 +425,8 @@ fn ceilings(flags: &Flags, reader: &mut Reader) -> Ceilings {
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let expected = || format!("found {text:?}, expected an address and a port, such as 127.0.0.1:8888 or [::1]:8888");
+    let expected =
+        || format!("found {text:?}, expected an address and a port, such as 127.0.0.1:8888 or [::1]:8888");
     text.to_socket_addrs().map_err(|_| expected())?.next().ok_or_else(expected)
 }
 
@@ -303,7 +436,9 @@ fn folder(text: &str) -> Result<PathBuf, String> {
         Ok(_) => Ok(path),
         Err(error) => {
             let remedy = match error.kind() {
-                std::io::ErrorKind::NotFound => format!("make it with `mkdir {text}`, or name another folder"),
+                std::io::ErrorKind::NotFound => {
+                    format!("make it with `mkdir {text}`, or name another folder")
+                }
                 std::io::ErrorKind::PermissionDenied => "let this user read it".to_owned(),
                 _ => "name a folder".to_owned(),
             };

@@ -210,7 +210,9 @@ impl Kind {
             | Kind::BadModule
             | Kind::DeadlineExceeded
             | Kind::CpuExceeded => Blame::Task,
-            Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining | Kind::Internal => Blame::Gateway,
+            Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining | Kind::Internal => {
+                Blame::Gateway
+            }
         }
     }
 
@@ -283,7 +285,8 @@ impl Error {
     /// A fault of our own: the caller learns nothing but the call id, the log gets the cause.
     #[must_use]
     pub fn internal(cause: impl Into<anyhow::Error>) -> Self {
-        let mut error = Self::new(Kind::Internal, "a fault of the gateway; its log names the cause under this call id");
+        let mut error =
+            Self::new(Kind::Internal, "a fault of the gateway; its log names the cause under this call id");
         error.0.cause = Some(cause.into());
         error
     }

@@ -80,7 +80,8 @@ impl Invoker {
             limits: limits.clone(),
             observed: call.observed.clone(),
         };
-        let (result, mut timing, report) = match self.pool.submit(permit, budget, |run| start.run(run)).await {
+        let (result, mut timing, report) = match self.pool.submit(permit, budget, |run| start.run(run)).await
+        {
             Ok((done, report)) => (done.result, done.timing, report),
             Err((Ended::Stopped(why), report)) => {
                 let mut error = call.observed.take_stopped().unwrap_or_else(|| stopped(why, &limits));
@@ -88,7 +89,8 @@ impl Invoker {
                     Kind::QueueFull => error.retry_after = Some(call.task.share.retry_after()),
                     Kind::DeadlineExceeded if limits.wall < call.task.limits.wall => {
                         let wait = limits::duration(limits.wall);
-                        error.detail = format!("the run did not end within the {wait} that the request asked to wait");
+                        error.detail =
+                            format!("the run did not end within the {wait} that the request asked to wait");
                         error = error.limit("wait", wait);
                     }
                     _ => {}
@@ -127,7 +129,8 @@ impl Invoker {
                 error
             }
             Refused::Draining => {
-                let mut error = Error::new(Kind::Draining, "the gateway takes no new calls; try another instance");
+                let mut error =
+                    Error::new(Kind::Draining, "the gateway takes no new calls; try another instance");
                 error.retry_after = Some(DRAINING_RETRY);
                 error
             }

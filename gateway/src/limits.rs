@@ -190,8 +190,9 @@ pub fn bytes(value: u64) -> String {
 /// # Errors
 /// A text that says what was found and how to write it.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|_| format!("found {text:?}, expected a duration with its unit, such as \"30s\", \"500ms\" or \"1h\""))
+    humantime::parse_duration(text).map_err(|_| {
+        format!("found {text:?}, expected a duration with its unit, such as \"30s\", \"500ms\" or \"1h\"")
+    })
 }
 
 /// Reads a size such as `128MiB`, `64KiB`, `1GiB`, `1500B` (also decimal: `1MB`).
@@ -199,8 +200,9 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// # Errors
 /// A text that says what was found and how to write it.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let expected =
-        || format!("found {text:?}, expected a size with its unit, such as \"128MiB\", \"64KiB\" or \"1GiB\"");
+    let expected = || {
+        format!("found {text:?}, expected a size with its unit, such as \"128MiB\", \"64KiB\" or \"1GiB\"")
+    };
     let trimmed = text.trim();
     let split = trimmed.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
     let (digits, unit) = trimmed.split_at(split);
@@ -223,14 +225,17 @@ mod tests {
 
     #[test]
     fn a_wish_above_the_ceiling_is_cut_and_told() {
-        let wanted = Wanted { memory: Some(4096 * MIB), wall: Some(Duration::from_secs(60)), ..Wanted::default() };
+        let wanted =
+            Wanted { memory: Some(4096 * MIB), wall: Some(Duration::from_secs(60)), ..Wanted::default() };
         let (limits, capped) = Limits::default().merge(&wanted, &Ceilings::default());
         assert_eq!(limits.memory, 1024 * MIB);
         assert_eq!(limits.wall, Duration::from_secs(60));
         assert_eq!(capped.len(), 1);
         assert_eq!(
             capped.first().map(ToString::to_string).as_deref(),
-            Some("limit memory: the manifest asks for 4GiB, the server allows 1GiB; raise --max-memory to grant more")
+            Some(
+                "limit memory: the manifest asks for 4GiB, the server allows 1GiB; raise --max-memory to grant more"
+            )
         );
     }
 

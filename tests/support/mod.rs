@@ -4,7 +4,13 @@
 //! the test's process, so that guests can be given host functions of the test's own. Everything is
 //! gone when the [`Server`] is dropped. Waiting is by condition with a bound, never by sleeping.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 pub mod crowd;
 
@@ -152,7 +158,8 @@ impl Server {
 
     /// `POST` a JSON document.
     pub async fn post(&self, path: &str, json: &str) -> Reply {
-        let request = client().post(self.url(path)).header("content-type", "application/json").body(json.to_owned());
+        let request =
+            client().post(self.url(path)).header("content-type", "application/json").body(json.to_owned());
         self.send(request).await
     }
 
@@ -197,9 +204,19 @@ impl Reply {
     /// Checks that this is a problem of that kind and status, and gives its document.
     #[track_caller]
     pub fn problem(&self, status: u16, slug: &str) -> Value {
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{}: {}", self.status, self.text());
+        assert_eq!(
+            self.header("content-type"),
+            Some("application/problem+json"),
+            "{}: {}",
+            self.status,
+            self.text()
+        );
         let document = self.json();
-        assert_eq!((self.status, document["type"].as_str()), (status, Some(format!("/problems/{slug}").as_str())), "{document:#}");
+        assert_eq!(
+            (self.status, document["type"].as_str()),
+            (status, Some(format!("/problems/{slug}").as_str())),
+            "{document:#}"
+        );
         document
     }
 

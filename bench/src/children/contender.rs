@@ -127,5 +127,7 @@ fn once(mut command: Command) -> anyhow::Result<serde_json::Value> {
 fn command(name: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe().context("finding this program")?);
     command.args(["child", name]);
+    // A developer's setting that makes every error walk its stack, which servers don't have.
+    command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
     Ok(command)
 }

@@ -94,7 +94,10 @@ pub async fn read(
     let body = match content_type {
         Some(stated) if is_form(stated) => {
             let boundary = multer::parse_boundary(stated).map_err(|_| {
-                Error::new(Kind::BadArguments, format!("found Content-Type: {stated}, expected a boundary parameter"))
+                Error::new(
+                    Kind::BadArguments,
+                    format!("found Content-Type: {stated}, expected a boundary parameter"),
+                )
             })?;
             Body::Form(reader.form(boundary).await?)
         }
@@ -151,7 +154,8 @@ struct Reader {
 impl Reader {
     fn new(body: HttpBody, input_bytes_max: u64, timeout: Duration, charge: Charge) -> Result<Self, Error> {
         let deadline = Instant::now() + timeout;
-        let reader = Self { body, input_bytes_max, seen_bytes: 0, timeout, deadline, marked_bytes: 0, charge };
+        let reader =
+            Self { body, input_bytes_max, seen_bytes: 0, timeout, deadline, marked_bytes: 0, charge };
         match reader.body.size_hint().exact() {
             Some(stated) if stated > input_bytes_max => Err(reader.too_large(&limits::bytes(stated))),
             _ => Ok(reader),
@@ -176,9 +180,8 @@ impl Reader {
                 Ok(None) => return Ok(None),
                 Ok(Some(Ok(frame))) => frame,
                 Ok(Some(Err(cause))) => {
-                    return Err(
-                        Error::new(Kind::BadArguments, "the body ended early or is framed wrongly").caused_by(cause)
-                    );
+                    return Err(Error::new(Kind::BadArguments, "the body ended early or is framed wrongly")
+                        .caused_by(cause));
                 }
                 Err(_) => {
                     let timeout = limits::duration(self.timeout);
@@ -235,7 +238,10 @@ impl Reader {
         let mut parts = Vec::new();
         while let Some(field) = form.next_field().await.map_err(broken)? {
             if parts.len() == PARTS_MAX {
-                return Err(Error::new(Kind::BadArguments, format!("found more than {PARTS_MAX} parts in the form")));
+                return Err(Error::new(
+                    Kind::BadArguments,
+                    format!("found more than {PARTS_MAX} parts in the form"),
+                ));
             }
             let Some(name) = field.name().map(str::to_owned) else {
                 return Err(Error::new(
@@ -295,7 +301,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_in_pieces_becomes_one_document() {
-        let body = read_with(&headers("Text/Plain; Charset=UTF-8"), chunks(vec!["ab", "", "c", "d"]), 4, 4).await;
+        let body =
+            read_with(&headers("Text/Plain; Charset=UTF-8"), chunks(vec!["ab", "", "c", "d"]), 4, 4).await;
         let Ok(Body::Bytes { content_type, bytes }) = body else { panic!("{body:?}") };
         assert_eq!((content_type.as_deref(), &bytes[..]), (Some("text/plain; charset=utf-8"), &b"abcd"[..]));
         assert!(matches!(read_with(&HeaderMap::new(), HttpBody::empty(), 0, 0).await, Ok(Body::Empty)));
@@ -333,9 +340,14 @@ mod tests {
             "\r\n--XyZ--\r\n",
         ]);
         let Ok(Body::Form(parts)) = read_with(&headers(FORM), body, 999, 999).await else { panic!("a form") };
-        let seen: Vec<_> =
-            parts.iter().map(|p| (p.name.as_str(), p.file, p.content_type.as_deref(), &p.bytes[..])).collect();
-        assert_eq!(seen, [("width", false, None, &b"64"[..]), ("image", true, Some("image/png"), &b"\0\r\n-"[..])]);
+        let seen: Vec<_> = parts
+            .iter()
+            .map(|p| (p.name.as_str(), p.file, p.content_type.as_deref(), &p.bytes[..]))
+            .collect();
+        assert_eq!(
+            seen,
+            [("width", false, None, &b"64"[..]), ("image", true, Some("image/png"), &b"\0\r\n-"[..])]
+        );
     }
 
     #[tokio::test]
@@ -345,7 +357,8 @@ mod tests {
         many.push("--XyZ--\r\n");
         let error = read_with(&headers(FORM), chunks(many), 1 << 20, 1 << 20).await.expect_err("too many");
         assert!(error.detail.contains("256 parts"), "{error}");
-        let error = read_with(&headers(FORM), chunks(vec![part, part]), 70, 999).await.expect_err("too large");
+        let error =
+            read_with(&headers(FORM), chunks(vec![part, part]), 70, 999).await.expect_err("too large");
         assert_eq!(error.kind, Kind::InputTooLarge, "{error}");
         for (content_type, body) in [
             (FORM, vec!["--XyZ\r\nContent-Disposition: form-data\r\n\r\nx\r\n--XyZ--\r\n"]),
@@ -353,7 +366,8 @@ mod tests {
             (FORM, vec!["nothing of the kind"]),
             ("multipart/form-data", vec!["x"]),
         ] {
-            let error = read_with(&headers(content_type), chunks(body.clone()), 999, 999).await.expect_err("broken");
+            let error =
+                read_with(&headers(content_type), chunks(body.clone()), 999, 999).await.expect_err("broken");
             assert_eq!(error.kind, Kind::BadArguments, "{body:?}");
         }
     }
@@ -367,7 +381,8 @@ mod tests {
         });
         let settings = Settings { body_timeout: Duration::from_millis(100), ..Settings::default() };
         let (body, budget) = (HttpBody::from_stream(dribble), Budget::new(1 << 20));
-        let error = read(&HeaderMap::new(), body, &Limits::default(), &settings, &budget).await.expect_err("slow");
+        let error =
+            read(&HeaderMap::new(), body, &Limits::default(), &settings, &budget).await.expect_err("slow");
         assert_eq!(error.kind, Kind::RequestTimeout);
     }
 }

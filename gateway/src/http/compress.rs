@@ -65,7 +65,11 @@ mod tests {
     use super::*;
     use axum::http::StatusCode;
 
-    async fn encoding(accepted: Option<&'static str>, content_type: &'static str, bytes: usize) -> Option<String> {
+    async fn encoding(
+        accepted: Option<&'static str>,
+        content_type: &'static str,
+        bytes: usize,
+    ) -> Option<String> {
         let response = super::super::answer::fixed(StatusCode::OK, content_type, "x".repeat(bytes));
         let response = apply(accepted.map(HeaderValue::from_static), response).await;
         response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().expect("ASCII").to_owned())
@@ -74,7 +78,10 @@ mod tests {
     #[tokio::test]
     async fn only_what_is_worth_it_is_compressed() {
         assert_eq!(encoding(Some("gzip"), "application/json", 1024).await.as_deref(), Some("gzip"));
-        assert_eq!(encoding(Some("gzip;q=0.5, br"), "text/plain; charset=utf-8", 9999).await.as_deref(), Some("br"));
+        assert_eq!(
+            encoding(Some("gzip;q=0.5, br"), "text/plain; charset=utf-8", 9999).await.as_deref(),
+            Some("br")
+        );
         assert_eq!(encoding(Some("gzip"), "application/problem+json", 2000).await.as_deref(), Some("gzip"));
         assert_eq!(encoding(Some("gzip"), "text/plain", 1023).await, None);
         assert_eq!(encoding(Some("gzip"), "image/png", 9999).await, None);

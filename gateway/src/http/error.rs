@@ -149,7 +149,9 @@ pub fn blame(blame: Blame) -> &'static str {
 fn retry_seconds(error: &Error) -> Option<u64> {
     match (error.retry_after, error.kind) {
         (Some(after), _) => Some(after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)),
-        (None, Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining) => Some(RETRY_SECONDS_DEFAULT),
+        (None, Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining) => {
+            Some(RETRY_SECONDS_DEFAULT)
+        }
         (None, _) => None,
     }
 }
@@ -166,9 +168,11 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         Kind::TaskError => StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::Trap | Kind::MemoryExceeded | Kind::StackOverflow | Kind::OutputTooLarge | Kind::MissingGrant => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        Kind::Trap
+        | Kind::MemoryExceeded
+        | Kind::StackOverflow
+        | Kind::OutputTooLarge
+        | Kind::MissingGrant => StatusCode::INTERNAL_SERVER_ERROR,
         Kind::BadResponse => StatusCode::BAD_GATEWAY,
         Kind::BadModule | Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -213,7 +217,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_applies_becomes_a_member() {
-        let mut error = Error::new(Kind::BadArguments, "d").at(Phase::Instantiate).limit("input", "4B".into());
+        let mut error =
+            Error::new(Kind::BadArguments, "d").at(Phase::Instantiate).limit("input", "4B".into());
         error.pointer = Some("/seconds".into());
         error.expected = Some("f64".into());
         error.nearest = vec!["sleep".into()];
@@ -234,7 +239,9 @@ mod tests {
     #[tokio::test]
     async fn a_retry_hint_is_whole_seconds_and_never_zero() {
         let mut error = Error::new(Kind::QueueFull, "full");
-        for (after, header) in [(None, "1"), (Some(0), "1"), (Some(1), "1"), (Some(1000), "1"), (Some(1001), "2")] {
+        for (after, header) in
+            [(None, "1"), (Some(0), "1"), (Some(1), "1"), (Some(1000), "1"), (Some(1001), "2")]
+        {
             error.retry_after = after.map(Duration::from_millis);
             assert_eq!(seen(&error).await.0.headers()[RETRY_AFTER], header);
         }

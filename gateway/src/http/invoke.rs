@@ -107,7 +107,8 @@ fn find(snapshot: &Snapshot, path: &str) -> Result<Asked, Missing> {
 /// The decoded segments of a path under `/tasks/`.
 fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
     let rest = path.strip_prefix("/tasks/").unwrap_or_default();
-    let (task, function) = rest.split_once('/').map_or((rest, None), |(task, function)| (task, Some(function)));
+    let (task, function) =
+        rest.split_once('/').map_or((rest, None), |(task, function)| (task, Some(function)));
     let readable = |raw| query::segment(raw).ok().filter(|segment| segment.len() <= SEGMENT_BYTES_MAX);
     match (readable(task), function, function.and_then(readable)) {
         (Some(task), None, _) => Ok((task, None)),
@@ -142,7 +143,12 @@ fn unknown_path(path: &str) -> Error {
 }
 
 /// Runs what was asked for and writes its response.
-async fn answer(gateway: &Gateway, call: CallId, found: Result<Asked, Missing>, request: Request) -> Response<Body> {
+async fn answer(
+    gateway: &Gateway,
+    call: CallId,
+    found: Result<Asked, Missing>,
+    request: Request,
+) -> Response<Body> {
     let asked = match found {
         Ok(asked) => asked,
         Err(Missing { error, task }) => {
@@ -178,12 +184,15 @@ async fn run(
     let (parts, body) = request.into_parts();
     let format = match task.prepared.functions.get(function) {
         Some(function) => negotiate::format(&parts.headers, function.answer, function.raw_answer)?,
-        None => return Err(Error::internal(anyhow::anyhow!("task {} has no function {function}", task.name))),
+        None => {
+            return Err(Error::internal(anyhow::anyhow!("task {} has no function {function}", task.name)));
+        }
     };
     query::pairs(parts.uri.query(), &mut pairs)?;
     let wait = prefer::wait(&parts.headers);
     // The charge for the body is held until the call ends.
-    let (body, _charge) = body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
+    let (body, _charge) =
+        body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
     let arguments = Arguments { pairs, body };
     let observed = Observed::default();
     let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait, observed };

@@ -46,7 +46,10 @@ fn refuse(headers: &HeaderMap, answer: Answer) -> Error {
         Answer::Binary => "application/octet-stream or application/json",
         Answer::Json | Answer::Empty => "application/json",
     };
-    Error::new(Kind::NotAcceptable, format!("found Accept: {}, expected {produced} among them", found.join(", ")))
+    Error::new(
+        Kind::NotAcceptable,
+        format!("found Accept: {}, expected {produced} among them", found.join(", ")),
+    )
 }
 
 /// The best match for a type: the most exact range decides, whatever its quality.
@@ -107,9 +110,13 @@ mod tests {
     #[test]
     fn nothing_asked_or_everything_accepted_means_the_natural_form() {
         assert_eq!(format(&HeaderMap::new(), Answer::Text, false).ok(), Some(Format::Natural));
-        for accept in
-            ["*/*", "", "text/html,application/xhtml+xml,*/*;q=0.8", "text/*", "TEXT/PLAIN; charset=utf-8, */*"]
-        {
+        for accept in [
+            "*/*",
+            "",
+            "text/html,application/xhtml+xml,*/*;q=0.8",
+            "text/*",
+            "TEXT/PLAIN; charset=utf-8, */*",
+        ] {
             let expected = if accept.is_empty() { Err(Kind::NotAcceptable) } else { Ok(Format::Natural) };
             assert_eq!(asked(accept, Answer::Text), expected, "{accept}");
         }
@@ -131,16 +138,20 @@ mod tests {
 
     #[test]
     fn the_natural_form_wins_a_draw() {
-        for accept in
-            ["application/json, text/plain, */*", "text/plain, application/json;q=0.9", "application/json;q=0, */*"]
-        {
+        for accept in [
+            "application/json, text/plain, */*",
+            "text/plain, application/json;q=0.9",
+            "application/json;q=0, */*",
+        ] {
             assert_eq!(asked(accept, Answer::Text), Ok(Format::Natural), "{accept}");
         }
     }
 
     #[test]
     fn what_cannot_be_produced_is_refused_before_anything_runs() {
-        for accept in ["image/png", "application/json;q=0, text/plain;q=0", "*/*;q=0", "text/plain;q=2", "nonsense"] {
+        for accept in
+            ["image/png", "application/json;q=0, text/plain;q=0", "*/*;q=0", "text/plain;q=2", "nonsense"]
+        {
             assert_eq!(asked(accept, Answer::Text), Err(Kind::NotAcceptable), "{accept}");
         }
         assert_eq!(asked("text/plain", Answer::Json), Err(Kind::NotAcceptable));

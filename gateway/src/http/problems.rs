@@ -27,8 +27,10 @@ pub async fn page(Extension(call): Extension<CallId>, request: Request) -> Respo
     match Kind::ALL.iter().find(|kind| kind.slug() == slug) {
         Some(kind) => fixed(StatusCode::OK, TEXT, text(*kind)),
         None => {
-            let error =
-                Error::new(Kind::UnknownPath, format!("found {slug:?}, expected a problem listed by GET /problems"));
+            let error = Error::new(
+                Kind::UnknownPath,
+                format!("found {slug:?}, expected a problem listed by GET /problems"),
+            );
             let known = Kind::ALL.iter().map(|kind| kind.slug());
             Context::of(&call).respond(&error.nearest(slug, known))
         }
@@ -36,7 +38,8 @@ pub async fn page(Extension(call): Extension<CallId>, request: Request) -> Respo
 }
 
 fn text(kind: Kind) -> String {
-    let retry = if kind.retry() { "may succeed later, as it is" } else { "fails again until something is changed" };
+    let retry =
+        if kind.retry() { "may succeed later, as it is" } else { "fails again until something is changed" };
     format!(
         "{} ({}, {})\n\nTo act: the {}\nThe same call: {retry}\n\n{}\n",
         kind.title(),
@@ -109,7 +112,9 @@ fn advice(kind: Kind) -> &'static str {
         Kind::MissingGrant => {
             "Grant what the detail names under [grants] in the task's manifest, if the task may have it."
         }
-        Kind::BadResponse => "The task answered with something that is no HTTP response. Its author has to act.",
+        Kind::BadResponse => {
+            "The task answered with something that is no HTTP response. Its author has to act."
+        }
         Kind::BadModule => {
             "The file is there but could not be loaded. The detail and GET /tasks say why and what would\n\
              help; a repaired file is picked up by itself."
@@ -118,7 +123,9 @@ fn advice(kind: Kind) -> &'static str {
             "Wait as long as Retry-After says. If it stays so: make the task faster, or raise concurrency,\n\
              queue or queue_wait under [limits] in its manifest."
         }
-        Kind::Loading => "Wait as long as Retry-After says: a new module is compiled once, which takes seconds.",
+        Kind::Loading => {
+            "Wait as long as Retry-After says: a new module is compiled once, which takes seconds."
+        }
         Kind::MemoryFull => {
             "Wait as long as Retry-After says. If it stays so, the machine is too small for its load:\n\
              lower the tasks' memory or concurrency, or give the server more."

@@ -71,8 +71,11 @@ fn full(task: &Task) -> Value {
     let prepared = &task.prepared;
     let functions: Vec<Value> =
         prepared.functions.iter().map(|function| explain(&task.name, prepared, function)).collect();
-    let hidden: Vec<Value> =
-        prepared.hidden.iter().map(|hidden| json!({ "name": hidden.name, "reason": hidden.reason })).collect();
+    let hidden: Vec<Value> = prepared
+        .hidden
+        .iter()
+        .map(|hidden| json!({ "name": hidden.name, "reason": hidden.reason }))
+        .collect();
     json!({
         "name": task.name.as_str(),
         "kind": prepared.kind.as_str(),

@@ -62,7 +62,9 @@ impl Manifest {
         let routes = |wishes: &[Wish]| -> Vec<Wish> {
             wishes.iter().map(|wish| Wish { line: 0, ..wish.clone() }).collect()
         };
-        self.notes == other.notes && self.limits == other.limits && routes(&self.routes) == routes(&other.routes)
+        self.notes == other.notes
+            && self.limits == other.limits
+            && routes(&self.routes) == routes(&other.routes)
     }
 
     /// Reads the text of `file` (its name, for the messages).
@@ -162,7 +164,8 @@ impl<'t> Reader<'t> {
     fn manifest(&mut self, top: &DeTable<'t>) -> Manifest {
         self.unknown(top, "", TOP);
         let mut manifest = Manifest::default();
-        manifest.notes.description = top.get("description").and_then(|v| self.string(v, "description", "a text"));
+        manifest.notes.description =
+            top.get("description").and_then(|v| self.string(v, "description", "a text"));
         if let Some(limits) = top.get("limits").and_then(|v| self.table(v, "limits", "a table [limits]")) {
             manifest.limits = self.limits(limits);
         }
@@ -216,7 +219,11 @@ impl<'t> Reader<'t> {
         };
         match parse_duration(text) {
             Ok(duration) if duration.is_zero() => {
-                self.wrong(value.span(), &key, format!("found \"{text}\", expected more than zero: no call could run"));
+                self.wrong(
+                    value.span(),
+                    &key,
+                    format!("found \"{text}\", expected more than zero: no call could run"),
+                );
                 None
             }
             Ok(duration) => Some(duration),
@@ -237,7 +244,11 @@ impl<'t> Reader<'t> {
         };
         match parse_bytes(text) {
             Ok(size) if size < least => {
-                self.wrong(value.span(), &key, format!("found \"{text}\", expected more than zero: no call could run"));
+                self.wrong(
+                    value.span(),
+                    &key,
+                    format!("found \"{text}\", expected more than zero: no call could run"),
+                );
                 None
             }
             Ok(size) => Some(size),
@@ -287,7 +298,8 @@ impl<'t> Reader<'t> {
             let key = format!("route[{index}]");
             let Some(table) = self.table(value, &key, "a table with method and path") else { continue };
             let Some(route) = self.route(table, value.span(), &key) else { continue };
-            let twin = routes.iter().find(|r| r.method == route.method && r.pattern.same_paths(&route.pattern));
+            let twin =
+                routes.iter().find(|r| r.method == route.method && r.pattern.same_paths(&route.pattern));
             if let Some(twin) = twin {
                 let what = format!(
                     "{} {} is the same route as {} on line {}; remove one",

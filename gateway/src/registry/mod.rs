@@ -142,7 +142,10 @@ impl Snapshot {
             return Ok(task);
         }
         if self.loading.iter().any(|loading| loading == name) {
-            return Err(Error::new(Kind::Loading, format!("the module of {name:?} is being compiled; try again")));
+            return Err(Error::new(
+                Kind::Loading,
+                format!("the module of {name:?} is being compiled; try again"),
+            ));
         }
         if let Some(failure) = self.failures.iter().find(|failure| failure.task.as_deref() == Some(name)) {
             return Err(Error::new(Kind::BadModule, failure.error.to_string()));
@@ -192,8 +195,7 @@ impl Registry {
         scan::folder_id(&settings.tasks)
             .and_then(|_| scan::list(&settings.tasks))
             .map_err(|error| slots::folder_error(&settings.tasks, &error))?;
-        let published =
-            Arc::new(Published { snapshot: ArcSwap::default(), ready: AtomicBool::new(false) });
+        let published = Arc::new(Published { snapshot: ArcSwap::default(), ready: AtomicBool::new(false) });
         let watcher = watch::Watcher::start(settings, loader, Arc::clone(&published)).map_err(|error| {
             LoadError::new(
                 format!("the threads that watch the tasks folder cannot be started: {error}"),

@@ -44,7 +44,9 @@ impl Pattern {
             return Err(format!("found {} bytes, expected at most {PATTERN_BYTES_MAX}", path.len()));
         }
         let Some(rest) = path.strip_prefix('/') else {
-            return Err(format!("{found}, expected a path that starts with '/', such as \"/sleep/{{seconds}}\""));
+            return Err(format!(
+                "{found}, expected a path that starts with '/', such as \"/sleep/{{seconds}}\""
+            ));
         };
         let segments = rest
             .split('/')
@@ -53,7 +55,9 @@ impl Pattern {
         match segments.first() {
             Some(Segment::Fixed(first)) if RESERVED.contains(&first.as_str()) || first.starts_with('-') => {
                 let mine = if first.is_empty() { "/".to_owned() } else { format!("/{first}") };
-                return Err(format!("{found}, but {mine} belongs to the gateway; choose another first segment"));
+                return Err(format!(
+                    "{found}, but {mine} belongs to the gateway; choose another first segment"
+                ));
             }
             Some(Segment::Param(_)) => {
                 return Err(format!(
@@ -68,8 +72,13 @@ impl Pattern {
         let pattern = Self { segments };
         let mut names: Vec<&str> = pattern.params().collect();
         names.sort_unstable();
-        if let Some(twice) = names.windows(2).find_map(|pair| (pair.first() == pair.last()).then(|| pair.first())) {
-            return Err(format!("{found}, expected the parameter {:?} once", twice.copied().unwrap_or_default()));
+        if let Some(twice) =
+            names.windows(2).find_map(|pair| (pair.first() == pair.last()).then(|| pair.first()))
+        {
+            return Err(format!(
+                "{found}, expected the parameter {:?} once",
+                twice.copied().unwrap_or_default()
+            ));
         }
         Ok(pattern)
     }
@@ -121,7 +130,9 @@ impl Segment {
         if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             return match is_param_name(name) {
                 true => Ok(Self::Param(name.to_owned())),
-                false => Err(format!("expected a parameter's name of letters, digits, '-' and '_' in {text:?}")),
+                false => {
+                    Err(format!("expected a parameter's name of letters, digits, '-' and '_' in {text:?}"))
+                }
             };
         }
         // What needs no percent-encoding in a path (RFC 3986), so that a pattern has one spelling.
@@ -149,8 +160,12 @@ pub fn is_param_name(name: &str) -> bool {
 pub fn check_method(method: &str) -> Result<(), String> {
     let token = |b: u8| b.is_ascii_uppercase() || b == b'-';
     match method {
-        "OPTIONS" => Err("found \"OPTIONS\", which the gateway answers itself for every route; remove it".to_owned()),
-        "CONNECT" | "TRACE" => Err(format!("found {method:?}, which no server should offer; choose GET or POST")),
+        "OPTIONS" => {
+            Err("found \"OPTIONS\", which the gateway answers itself for every route; remove it".to_owned())
+        }
+        "CONNECT" | "TRACE" => {
+            Err(format!("found {method:?}, which no server should offer; choose GET or POST"))
+        }
         _ if !method.is_empty() && method.len() <= METHOD_BYTES_MAX && method.bytes().all(token) => Ok(()),
         _ => Err(format!("found {method:?}, expected a method in capitals, such as \"GET\" or \"POST\"")),
     }
@@ -187,12 +202,17 @@ pub struct Table {
 impl Table {
     /// Builds the table. A route that is there already is left out and returned: the callers make
     /// sure that none is.
-    pub fn build<'r>(routes: impl Iterator<Item = (&'r TaskName, &'r str, &'r Pattern, usize)>) -> (Self, Vec<String>) {
+    pub fn build<'r>(
+        routes: impl Iterator<Item = (&'r TaskName, &'r str, &'r Pattern, usize)>,
+    ) -> (Self, Vec<String>) {
         let mut methods: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
         let mut left_out = Vec::new();
         for (task, method, pattern, function) in routes {
-            let target =
-                Target { task: task.clone(), function, params: pattern.params().map(str::to_owned).collect() };
+            let target = Target {
+                task: task.clone(),
+                function,
+                params: pattern.params().map(str::to_owned).collect(),
+            };
             let at = methods.entry(pattern.key()).or_default();
             if at.contains_key(method) {
                 left_out.push(format!("{method} {pattern} of {task}"));
@@ -212,8 +232,10 @@ impl Table {
     /// Looks up a request's path, as it stands in the URL. HEAD falls back to GET.
     pub fn find(&self, method: &str, path: &str) -> Found<'_> {
         let Ok(matched) = self.router.at(path) else { return Found::Nothing };
-        let Some(target) =
-            matched.value.get(method).or_else(|| (method == "HEAD").then(|| matched.value.get("GET")).flatten())
+        let Some(target) = matched
+            .value
+            .get(method)
+            .or_else(|| (method == "HEAD").then(|| matched.value.get("GET")).flatten())
         else {
             let mut allow: Vec<String> = matched.value.keys().cloned().collect();
             if matched.value.contains_key("GET") && !matched.value.contains_key("HEAD") {
@@ -245,7 +267,9 @@ mod tests {
     fn table(routes: &[(&str, &str, &str)]) -> (Table, Vec<String>) {
         let parsed: Vec<(TaskName, &str, Pattern)> = routes
             .iter()
-            .map(|(task, method, path)| (TaskName::new(task).unwrap(), *method, Pattern::parse(path).unwrap()))
+            .map(|(task, method, path)| {
+                (TaskName::new(task).unwrap(), *method, Pattern::parse(path).unwrap())
+            })
             .collect();
         Table::build(parsed.iter().map(|(task, method, pattern)| (task, *method, pattern, 0)))
     }
@@ -260,8 +284,20 @@ mod tests {
     #[test]
     fn paths_of_the_gateway_cannot_be_taken() {
         for path in [
-            "/", "/tasks", "/tasks/x", "/livez", "/readyz/x", "/metrics", "/openapi.json", "/docs", "/problems/x",
-            "/-/x", "/-x", "/calls/{id}", "/jobs/1", "//x",
+            "/",
+            "/tasks",
+            "/tasks/x",
+            "/livez",
+            "/readyz/x",
+            "/metrics",
+            "/openapi.json",
+            "/docs",
+            "/problems/x",
+            "/-/x",
+            "/-x",
+            "/calls/{id}",
+            "/jobs/1",
+            "//x",
         ] {
             let message = Pattern::parse(path).unwrap_err();
             assert!(message.contains("belongs to the gateway"), "{path}: {message}");

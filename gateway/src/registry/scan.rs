@@ -62,7 +62,9 @@ impl Stamp {
         let since = |(seconds, _): (i64, i64)| {
             u64::try_from(seconds).ok().and_then(|seconds| now.checked_sub(Duration::from_secs(seconds)))
         };
-        [self.modified, self.changed].into_iter().all(|time| since(time).is_some_and(|age| age > UNTOUCHED_MIN))
+        [self.modified, self.changed]
+            .into_iter()
+            .all(|time| since(time).is_some_and(|age| age > UNTOUCHED_MIN))
     }
 }
 
@@ -283,7 +285,8 @@ impl Settler {
     /// Takes in a listing of the whole folder. `wall` is given at the first scan, when old files
     /// are taken at once.
     pub fn observe_all(&mut self, listing: &Listing, now: Instant, wall: Option<SystemTime>) {
-        let gone: Vec<String> = self.files.keys().filter(|name| !listing.contains_key(*name)).cloned().collect();
+        let gone: Vec<String> =
+            self.files.keys().filter(|name| !listing.contains_key(*name)).cloned().collect();
         for name in gone {
             self.observe(&name, None, now, None);
         }
@@ -303,7 +306,8 @@ impl Settler {
             self.news.insert(track.stem.clone());
             self.moving.insert(name.to_owned());
         } else if let Some(entry) = entry {
-            let still = matches!((&entry.seen, wall), (Seen::File(stamp), Some(wall)) if stamp.untouched(wall));
+            let still =
+                matches!((&entry.seen, wall), (Seen::File(stamp), Some(wall)) if stamp.untouched(wall));
             let (stem, seen) = (entry.stem.clone(), Some(entry.seen.clone()));
             self.news.insert(stem.clone());
             if !still {
@@ -316,7 +320,8 @@ impl Settler {
     /// Settles what has been lying still for long enough. `writers` are the files with an open
     /// writer.
     pub fn settle<'w>(&mut self, writers: impl Iterator<Item = &'w str>, now: Instant) {
-        for track in self.moving.iter().filter_map(|name| self.files.get(name)).filter(|track| track.writing) {
+        for track in self.moving.iter().filter_map(|name| self.files.get(name)).filter(|track| track.writing)
+        {
             self.news.insert(track.stem.clone());
         }
         for name in &self.moving {
@@ -385,7 +390,9 @@ impl Settler {
     pub fn group(&self, stem: &str) -> Option<Group> {
         let mut view = View::default();
         for extension in MODULES.iter().copied().chain([MANIFEST]) {
-            let Some((name, track)) = self.files.get_key_value(&format!("{stem}.{extension}")) else { continue };
+            let Some((name, track)) = self.files.get_key_value(&format!("{stem}.{extension}")) else {
+                continue;
+            };
             match &track.seen {
                 Some(seen) if track.still && extension == MANIFEST => {
                     view.manifest = Some((name.clone(), seen.clone()));
@@ -445,8 +452,16 @@ mod tests {
         assert_eq!(counts("sleep.wat"), Some(("sleep".to_owned(), Role::Module)));
         assert_eq!(counts("sleep.toml"), Some(("sleep".to_owned(), Role::Manifest)));
         assert_eq!(counts("Bad Name.wasm"), Some(("Bad Name".to_owned(), Role::Module)));
-        for name in ["README.md", ".sleep.wasm.x1", ".sleep.wasm", ".wasm", "wasm", "a.wasm.tmp", "Cargo.toml", "a.WASM"]
-        {
+        for name in [
+            "README.md",
+            ".sleep.wasm.x1",
+            ".sleep.wasm",
+            ".wasm",
+            "wasm",
+            "a.wasm.tmp",
+            "Cargo.toml",
+            "a.WASM",
+        ] {
             assert_eq!(counts(name), None, "{name}");
         }
     }
@@ -510,7 +525,11 @@ mod tests {
     fn at_the_first_scan_old_files_are_taken_at_once() {
         let (mut settler, start) = (Settler::new(SETTLE), Instant::now());
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let files = listing(&[("old.wasm", stamp(1, 990)), ("new.wasm", stamp(1, 999)), ("odd.wasm", stamp(1, 2_000))]);
+        let files = listing(&[
+            ("old.wasm", stamp(1, 990)),
+            ("new.wasm", stamp(1, 999)),
+            ("odd.wasm", stamp(1, 2_000)),
+        ]);
         settler.observe_all(&files, start, Some(wall));
         assert!(is_still(&settler, "old"));
         assert!(!is_still(&settler, "new"));

@@ -193,14 +193,17 @@ impl Slots {
         };
         match verdict {
             Verdict::Disturbed(file) => disturbed.push(file),
-            Verdict::Keep(file, error) | Verdict::Rival(file, error) => self.changed |= slot.fail(stem, file, error),
+            Verdict::Keep(file, error) | Verdict::Rival(file, error) => {
+                self.changed |= slot.fail(stem, file, error)
+            }
             Verdict::Remove(file, error) => {
                 self.released |= slot.stop_serving();
                 self.changed |= slot.fail(stem, file, error);
             }
             Verdict::Load(name, source) => {
                 let unmoved = slot.serving.as_ref().filter(|serving| {
-                    serving.source.same_module(&source) && serving.source.manifest.notes == source.manifest.notes
+                    serving.source.same_module(&source)
+                        && serving.source.manifest.notes == source.manifest.notes
                 });
                 if let Some(serving) = unmoved {
                     let (prepared, digest) = (Arc::clone(&serving.task.prepared), serving.digest);
@@ -225,7 +228,9 @@ impl Slots {
             ([], manifest) => {
                 let file = manifest.as_ref().map_or_else(|| format!("{stem}.toml"), |(file, _)| file.clone());
                 let error = LoadError::new(
-                    format!("{file} is a manifest without its module: expected {stem}.wasm or {stem}.wat beside it"),
+                    format!(
+                        "{file} is a manifest without its module: expected {stem}.wasm or {stem}.wat beside it"
+                    ),
                     "build it: just build-tasks, or remove the manifest",
                 );
                 return Verdict::Remove(file, error);
@@ -244,7 +249,11 @@ impl Slots {
             Err(error) => return Verdict::Keep(file.clone(), error),
         };
         let manifest_file = view.manifest.as_ref().map(|(file, _)| file.clone());
-        let manifest = match view.manifest.as_ref().map(|(file, seen)| (file, read_manifest(&self.settings.tasks, file, seen))) {
+        let manifest = match view
+            .manifest
+            .as_ref()
+            .map(|(file, seen)| (file, read_manifest(&self.settings.tasks, file, seen)))
+        {
             None => Manifest::default(),
             Some((_, Ok(manifest))) => manifest,
             Some((file, Err(ReadError::Changed))) => return Verdict::Disturbed(file.clone()),
@@ -280,7 +289,9 @@ impl Slots {
     pub fn next_job(&mut self) -> Option<Job> {
         while let Some((_, stem, ticket)) = self.queue.pop_first() {
             let Some(slot) = self.slots.get(&stem) else { continue };
-            let Some(wanted) = slot.wanted.as_ref().filter(|wanted| wanted.ticket == ticket) else { continue };
+            let Some(wanted) = slot.wanted.as_ref().filter(|wanted| wanted.ticket == ticket) else {
+                continue;
+            };
             let same_notes =
                 |serving: &&Serving| serving.source.manifest.notes == wanted.source.manifest.notes;
             return Some(Job {
@@ -317,7 +328,9 @@ impl Slots {
                         slot.judged = None;
                         return Some(wanted.source.file);
                     }
-                    ReadError::Failed(error) => self.changed |= slot.fail(&done.stem, wanted.source.file, error),
+                    ReadError::Failed(error) => {
+                        self.changed |= slot.fail(&done.stem, wanted.source.file, error)
+                    }
                 }
             }
         }
@@ -407,7 +420,9 @@ impl Slots {
             }));
         }
         let routes = snapshot.tasks.values().flat_map(|task| {
-            task.routes.iter().map(|route| (&task.name, route.method.as_str(), &route.pattern, route.function))
+            task.routes
+                .iter()
+                .map(|route| (&task.name, route.method.as_str(), &route.pattern, route.function))
         });
         let (table, left_out) = Table::build(routes);
         for route in left_out {
@@ -430,8 +445,11 @@ impl Slot {
         let digest = self.serving.as_ref().map_or("", |serving| &serving.task.prepared.digest);
         match &failure.serving {
             Some(version) => tracing::warn!(
-                task.name = stem, task.digest = digest,
-                "{} failed to load, {version} keeps serving: {}", failure.file, failure.error
+                task.name = stem,
+                task.digest = digest,
+                "{} failed to load, {version} keeps serving: {}",
+                failure.file,
+                failure.error
             ),
             None => tracing::warn!(task.name = stem, "{} failed to load: {}", failure.file, failure.error),
         }
@@ -481,8 +499,9 @@ impl Source {
             .filter_map(|wish| {
                 let (owner, file) = claims.get(&(wish.method.clone(), wish.pattern.key()))?;
                 let pattern: &Pattern = &wish.pattern;
-                (owner != stem)
-                    .then(|| format!("line {}: route {} {pattern} is already that of {file}", wish.line, wish.method))
+                (owner != stem).then(|| {
+                    format!("line {}: route {} {pattern} is already that of {file}", wish.line, wish.method)
+                })
             })
             .collect();
         if rivals.is_empty() {
@@ -525,7 +544,10 @@ pub fn module_stamp(file: &str, seen: &Seen, max: u64) -> Result<Stamp, LoadErro
 pub fn read_manifest(folder: &Path, file: &str, seen: &Seen) -> Result<Manifest, ReadError> {
     let stamp = match seen {
         Seen::Unfit(why) => {
-            return Err(ReadError::Failed(LoadError::new(format!("{file} {why}"), "put a readable file there")));
+            return Err(ReadError::Failed(LoadError::new(
+                format!("{file} {why}"),
+                "put a readable file there",
+            )));
         }
         Seen::File(stamp) if stamp.size_bytes > MANIFEST_BYTES_MAX => {
             return Err(ReadError::Failed(LoadError::new(
@@ -570,7 +592,10 @@ pub fn folder_error(folder: &Path, error: &io::Error) -> LoadError {
             format!("the tasks folder {shown} cannot be read: permission denied"),
             format!("let the gateway's user list it: chmod a+rx {shown}"),
         ),
-        _ => (format!("the tasks folder {shown} cannot be read: {error}"), "check its disk or mount".to_owned()),
+        _ => (
+            format!("the tasks folder {shown} cannot be read: {error}"),
+            "check its disk or mount".to_owned(),
+        ),
     };
     LoadError { reason, remedies: vec![remedy, "or name another folder with --tasks DIR".to_owned()] }
 }

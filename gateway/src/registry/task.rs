@@ -95,7 +95,10 @@ impl Parts<'_> {
         let manifest_file = format!("{}.toml", self.name);
         if !mistakes.is_empty() {
             let reason = format!("{manifest_file} does not fit {}:\n  {}", self.file, mistakes.join("\n  "));
-            return Err(LoadError::new(reason, format!("correct {manifest_file}; it is read again when it is saved")));
+            return Err(LoadError::new(
+                reason,
+                format!("correct {manifest_file}; it is read again when it is saved"),
+            ));
         }
         let (limits, capped) = self.defaults.merge(&self.manifest.limits, self.ceilings);
         let memory_min = self.prepared.memory_min;
@@ -107,7 +110,10 @@ impl Parts<'_> {
                     limits::bytes(memory_min),
                     limits::bytes(limits.memory)
                 ),
-                format!("in {manifest_file}, under [limits], raise memory to {:?} or more", limits::bytes(memory_min)),
+                format!(
+                    "in {manifest_file}, under [limits], raise memory to {:?} or more",
+                    limits::bytes(memory_min)
+                ),
             ));
         }
         let share = match previous {
@@ -170,8 +176,12 @@ impl Parts<'_> {
 
     fn check_notes(&self, mistakes: &mut Vec<String>) {
         for (name, notes) in &self.manifest.notes.functions {
-            let mut named =
-                self.prepared.functions.iter().filter(|f| f.name == *name || f.full_name() == *name).peekable();
+            let mut named = self
+                .prepared
+                .functions
+                .iter()
+                .filter(|f| f.name == *name || f.full_name() == *name)
+                .peekable();
             if named.peek().is_none() && !self.prepared.hidden.iter().any(|hidden| hidden.name == *name) {
                 let known: Vec<&str> = self.prepared.functions.iter().map(|f| f.name.as_str()).collect();
                 let near = match nearest(name, known.iter().copied()).first() {

@@ -87,7 +87,8 @@ impl Scene {
             fs::write(parent.path().join("tasks").join(name), text).unwrap();
         }
         let loader = Arc::new(TestLoader::default());
-        let registry = Registry::open(settings(&parent.path().join("tasks")), Arc::clone(&loader) as _).unwrap();
+        let registry =
+            Registry::open(settings(&parent.path().join("tasks")), Arc::clone(&loader) as _).unwrap();
         let scene = Self { registry, loader, parent };
         scene.until("ready", |_| scene.registry.ready());
         scene
@@ -253,7 +254,10 @@ fn a_task_that_never_loaded_is_a_bad_module_with_the_reason() {
 fn limits_and_routes_change_without_preparing_again() {
     let scene = Scene::new(&[("nap.wat", &module(&["nap"], "1"))]);
     let old = scene.task("nap");
-    scene.put("nap.toml", "[limits]\nwall = \"3s\"\nconcurrency = 2\n[[route]]\nmethod = \"GET\"\npath = \"/nap\"\n");
+    scene.put(
+        "nap.toml",
+        "[limits]\nwall = \"3s\"\nconcurrency = 2\n[[route]]\nmethod = \"GET\"\npath = \"/nap\"\n",
+    );
     scene.until("changed", |s| found(s, "GET", "/nap").is_some());
     let new = scene.task("nap");
     assert_eq!((new.limits.wall, new.limits.concurrency), (Duration::from_secs(3), 2));
@@ -274,7 +278,8 @@ fn limits_and_routes_change_without_preparing_again() {
     assert_eq!(scene.loader.prepared(), 1);
     // What the module is prepared with does prepare it again.
     scene.put("nap.toml", "[functions.nap]\nparams = [\"seconds\"]\n");
-    scene.until("named", |s| s.task("nap").is_ok_and(|t| t.prepared.functions[0].params[0].name == "seconds"));
+    scene
+        .until("named", |s| s.task("nap").is_ok_and(|t| t.prepared.functions[0].params[0].name == "seconds"));
     assert_eq!(scene.loader.prepared(), 2);
 }
 
@@ -284,7 +289,10 @@ fn a_broken_manifest_changes_nothing_and_tells_every_mistake() {
     scene.put("nap.toml", "[limits]\nwal = \"1s\"\ncpu = \"5\"\n");
     scene.until("reported", |s| fails(s, "nap.toml"));
     let failure = scene.failure("nap.toml");
-    assert!(failure.error.reason.contains("`wall`") && failure.error.reason.contains("limits.cpu"), "{failure:?}");
+    assert!(
+        failure.error.reason.contains("`wall`") && failure.error.reason.contains("limits.cpu"),
+        "{failure:?}"
+    );
     assert!(failure.serving.is_some());
     assert_eq!(scene.task("nap").limits.wall, Duration::from_secs(2));
     assert!(found(&scene.registry.snapshot(), "GET", "/nap/1").is_some());
@@ -367,7 +375,9 @@ fn a_file_that_is_still_being_written_is_neither_loaded_nor_reported() {
     fresh.write_all(head.as_bytes()).unwrap();
     manifest.write_all(b"[limits]\nwall = \"1s\"\n").unwrap();
     scene.never("a half file was looked at", SETTLE * 20, |s| {
-        !s.failures.is_empty() || serves(s, "fresh") || s.task("nap").is_ok_and(|task| task.version() != version)
+        !s.failures.is_empty()
+            || serves(s, "fresh")
+            || s.task("nap").is_ok_and(|task| task.version() != version)
     });
     assert!(serves(&scene.registry.snapshot(), "nap"));
     over.write_all(tail.as_bytes()).unwrap();

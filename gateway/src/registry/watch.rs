@@ -66,7 +66,8 @@ impl Watcher {
     pub fn start(settings: Settings, loader: Arc<dyn Loader>, published: Arc<Published>) -> io::Result<Self> {
         let inbox = Arc::new(Inbox::default());
         let reports = Arc::clone(&inbox);
-        let compiler = Compiler::start(Arc::clone(&loader), move |done| reports.tell(|mail| mail.done.push(done)))?;
+        let compiler =
+            Compiler::start(Arc::clone(&loader), move |done| reports.tell(|mail| mail.done.push(done)))?;
         let now = Instant::now();
         let mut life = Life {
             inbox: Arc::clone(&inbox),
@@ -141,7 +142,12 @@ struct Mail {
 
 impl Mail {
     fn is_new(&self) -> bool {
-        self.stop || self.lost || !self.touched.is_empty() || self.folder || self.rescan || !self.done.is_empty()
+        self.stop
+            || self.lost
+            || !self.touched.is_empty()
+            || self.folder
+            || self.rescan
+            || !self.done.is_empty()
     }
 
     /// Takes in a file event.
@@ -497,25 +503,31 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn a_writer_is_known_from_its_first_write_to_its_close() {
-        let writing = mail(&[(EventKind::Create(CreateKind::File), "/tasks/a.wasm"), (WRITTEN, "/tasks/a.wasm")]);
+        let writing =
+            mail(&[(EventKind::Create(CreateKind::File), "/tasks/a.wasm"), (WRITTEN, "/tasks/a.wasm")]);
         assert!(!writing.touched.is_empty() && writing.writers.contains_key("a.wasm"));
-        for end in [
-            CLOSED,
-            EventKind::Remove(RemoveKind::File),
-            EventKind::Modify(ModifyKind::Name(RenameMode::To)),
-        ] {
+        for end in
+            [CLOSED, EventKind::Remove(RemoveKind::File), EventKind::Modify(ModifyKind::Name(RenameMode::To))]
+        {
             let ended = mail(&[(WRITTEN, "/tasks/a.wasm"), (end, "/tasks/a.wasm")]);
             assert!(!ended.touched.is_empty() && ended.writers.is_empty(), "{end:?}");
         }
         let mut lost = mail(&[(WRITTEN, "/tasks/a.wasm")]);
-        lost.event(Path::new("/tasks"), Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)), Instant::now());
+        lost.event(
+            Path::new("/tasks"),
+            Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)),
+            Instant::now(),
+        );
         assert!(lost.lost && lost.writers.is_empty());
     }
 
     #[test]
     fn reading_and_other_files_wake_nobody() {
         let read = EventKind::Access(AccessKind::Open(AccessMode::Any));
-        assert!(!mail(&[(read, "/tasks/a.wasm"), (CLOSED, "/tasks/notes.md"), (WRITTEN, "/tasks/.a.wasm.x")]).is_new());
+        assert!(
+            !mail(&[(read, "/tasks/a.wasm"), (CLOSED, "/tasks/notes.md"), (WRITTEN, "/tasks/.a.wasm.x")])
+                .is_new()
+        );
         assert!(mail(&[(EventKind::Remove(RemoveKind::Folder), "/tasks")]).folder);
     }
 }

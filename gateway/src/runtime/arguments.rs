@@ -5,12 +5,12 @@
 //! are texts here. The mapping itself is in `values/`.
 
 use super::component::Given;
-use unblock_host::Request;
 use super::{Call, Function};
 use crate::error::{Error, Kind};
 use crate::task::{Arguments, Body, Part, Phase};
 use crate::values::{ArgError, ArgErrorKind, Args, Limits, Shape, decode_byte_field};
 use bytes::Bytes;
+use unblock_host::Request;
 
 /// Decodes the arguments of one call.
 ///
@@ -62,7 +62,10 @@ fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request)
             (_, rest) => {
                 return Err(Error::new(
                     Kind::BadArguments,
-                    format!("found {} form fields, expected one: the bytes", if rest == 0 { 0 } else { rest + 1 }),
+                    format!(
+                        "found {} form fields, expected one: the bytes",
+                        if rest == 0 { 0 } else { rest + 1 }
+                    ),
                 )
                 .at(Phase::Instantiate));
             }
@@ -98,7 +101,10 @@ fn named(args: &mut Args<'_>, content_type: Option<&str>, bytes: &[u8]) -> Resul
 /// Fields named like parameters are these; the one that is left over is the raw body.
 fn form(function: &Function, args: &mut Args<'_>, parts: Vec<Part>) -> Result<Request, Error> {
     let is_param = |part: &Part| {
-        function.params.iter().any(|param| param.name == part.name || param.name == part.name.replace('_', "-"))
+        function
+            .params
+            .iter()
+            .any(|param| param.name == part.name || param.name == part.name.replace('_', "-"))
     };
     let (fields, rest): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(is_param);
     let fields: Vec<(String, Bytes)> = fields.into_iter().map(|part| (part.name, part.bytes)).collect();
@@ -126,7 +132,10 @@ fn unknown_field(function: &Function, name: &str) -> Error {
     let names: Vec<&str> = function.params.iter().map(|param| param.name.as_str()).collect();
     Error::new(
         Kind::BadArguments,
-        format!("found the form field {name:?}, expected fields named like the parameters: {}", names.join(", ")),
+        format!(
+            "found the form field {name:?}, expected fields named like the parameters: {}",
+            names.join(", ")
+        ),
     )
     .nearest(name, names)
     .at(Phase::Instantiate)
@@ -156,7 +165,9 @@ fn refused(error: ArgError) -> Error {
 fn refused_of(error: ArgError, function: &Function) -> Error {
     let mut problem = refused(error);
     if function.raw_answer {
-        problem.detail.push_str("; the body is the task's own, its parameters come from the query: ?name=value");
+        problem
+            .detail
+            .push_str("; the body is the task's own, its parameters come from the query: ?name=value");
     }
     problem
 }

@@ -4,7 +4,6 @@
 //! stack. A fresh store and instance for every run, dropped with it. Knows no queue and no HTTP.
 
 use super::component::Returned;
-use unblock_host::{Host, Response};
 use super::observed::Observed;
 use super::{Call, Function, Module, Prepared, Runtime, arguments, epoch, outcome};
 use crate::error::{Error, Kind};
@@ -14,6 +13,7 @@ use crate::values::{EncodeError, Shape, bytes_of, encode};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use unblock_host::{Host, Response};
 use unblock_pool::Run;
 use wasmtime::Store;
 use wasmtime::component::Val;
@@ -146,7 +146,9 @@ fn written(
     limits: &Limits,
 ) -> Result<Output, Error> {
     let value = match returned {
-        Returned::Failed(message) => return Err(task_error(Some(&Shape::String), Some(Val::String(message)), limits)),
+        Returned::Failed(message) => {
+            return Err(task_error(Some(&Shape::String), Some(Val::String(message)), limits));
+        }
         Returned::Text(text) => return text_output(text, format, limits),
         Returned::Bytes(bytes) => return bytes_output(bytes, format, limits),
         Returned::Nothing => None,

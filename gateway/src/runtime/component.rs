@@ -6,11 +6,11 @@
 //! pool, of HTTP or of limits' sources.
 
 use super::detect::Survey;
-use unblock_host::Host;
 use super::{Answer, Call, Function, Hidden};
 use crate::error::LoadError;
 use crate::values::{Param, Shape};
 use bytes::Bytes;
+use unblock_host::Host;
 use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Val};
@@ -116,7 +116,9 @@ impl Walk<'_> {
             self.hidden.push(hide("a method of a resource, which would have to outlive the call".to_owned()));
             return;
         }
-        let Some(index) = self.component.get_export_index(interface.map(|(_, index)| index), name) else { return };
+        let Some(index) = self.component.get_export_index(interface.map(|(_, index)| index), name) else {
+            return;
+        };
         match self.typed(interface.map(|(interface, _)| interface), name, index, ty) {
             Ok(function) => self.functions.push(function),
             Err(reason) => self.hidden.push(hide(reason)),
@@ -186,14 +188,20 @@ fn nothing_to_call(survey: &Survey, hidden: &[Hidden]) -> LoadError {
     let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
     let mut remedies = Vec::new();
     if has("wasi:http/") {
-        remedies.push("it is a wasi:http guest, which this version does not serve: export typed functions instead".to_owned());
+        remedies.push(
+            "it is a wasi:http guest, which this version does not serve: export typed functions instead"
+                .to_owned(),
+        );
     }
     if has("wasi:cli/run") {
         remedies.push("it is a command (it has a main function), which this version does not serve: export typed functions instead".to_owned());
     }
-    remedies.extend(hidden.iter().take(HIDDEN_SHOWN_MAX).map(|hidden| format!("{}: {}", hidden.name, hidden.reason)));
+    remedies.extend(
+        hidden.iter().take(HIDDEN_SHOWN_MAX).map(|hidden| format!("{}: {}", hidden.name, hidden.reason)),
+    );
     if remedies.is_empty() {
-        remedies.push("export a function, at the root or in an interface (tasks/README.md shows how)".to_owned());
+        remedies
+            .push("export a function, at the root or in an interface (tasks/README.md shows how)".to_owned());
     }
     LoadError {
         reason: format!(
@@ -266,12 +274,12 @@ async fn typed_call(
             func.typed::<(&[u8],), ()>(&mut *store)?.call_async(store, (bytes,)).await?;
             Returned::Nothing
         }
-        Bytewise::Text => {
-            Returned::Text(func.typed::<(&[u8],), (String,)>(&mut *store)?.call_async(store, (bytes,)).await?.0)
-        }
-        Bytewise::Bytes => {
-            Returned::Bytes(func.typed::<(&[u8],), (Vec<u8>,)>(&mut *store)?.call_async(store, (bytes,)).await?.0)
-        }
+        Bytewise::Text => Returned::Text(
+            func.typed::<(&[u8],), (String,)>(&mut *store)?.call_async(store, (bytes,)).await?.0,
+        ),
+        Bytewise::Bytes => Returned::Bytes(
+            func.typed::<(&[u8],), (Vec<u8>,)>(&mut *store)?.call_async(store, (bytes,)).await?.0,
+        ),
         Bytewise::TryNothing => {
             let typed = func.typed::<(&[u8],), (Result<(), String>,)>(&mut *store)?;
             typed.call_async(store, (bytes,)).await?.0.map_or_else(Returned::Failed, |()| Returned::Nothing)

@@ -5,11 +5,11 @@
 //! as WASI's reactors expect. Knows nothing of the pool, of HTTP or of files.
 
 use super::detect::Survey;
-use unblock_host::Host;
 use super::{Answer, Call, Function, Hidden, Notes};
 use crate::error::LoadError;
 use crate::values::{Param, Shape};
 use std::sync::Arc;
+use unblock_host::Host;
 use wasmtime::{Extern, ExternType, FuncType, InstancePre, Module, ModuleExport, Store, Val, component};
 
 /// The name under which a reactor exports its set-up.
@@ -32,7 +32,11 @@ pub struct Export {
 ///
 /// # Errors
 /// Nothing of it can be called: says what was found.
-pub fn functions(module: &Module, survey: &Survey, notes: &Notes) -> Result<(Vec<Function>, Vec<Hidden>), LoadError> {
+pub fn functions(
+    module: &Module,
+    survey: &Survey,
+    notes: &Notes,
+) -> Result<(Vec<Function>, Vec<Hidden>), LoadError> {
     let (mut functions, mut hidden) = (Vec::new(), Vec::new());
     for export in module.exports() {
         let ExternType::Func(ty) = export.ty() else { continue };
@@ -74,7 +78,9 @@ fn function(name: &str, index: ModuleExport, ty: &FuncType, notes: &Notes) -> Re
     let mut params = Vec::new();
     for (position, ty) in ty.params().enumerate() {
         let shape = Shape::from_core(&ty).map_err(|why| format!("parameter {position}: {why}"))?;
-        let name = noted.and_then(|notes| notes.params.get(position).cloned()).unwrap_or_else(|| position.to_string());
+        let name = noted
+            .and_then(|notes| notes.params.get(position).cloned())
+            .unwrap_or_else(|| position.to_string());
         params.push(Param::new(name, shape));
     }
     let mut results = Vec::new();

@@ -8,7 +8,9 @@ use super::docs::Docs;
 use crate::error::LoadError;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use wasmparser::{ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeBounds, Validator, WasmFeatures};
+use wasmparser::{
+    ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeBounds, Validator, WasmFeatures,
+};
 
 /// Bytes of a WebAssembly page, unless a module asks for another size.
 const PAGE_BYTES: u64 = 65_536;
@@ -57,7 +59,10 @@ pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     let Some(text) = text else {
         let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         return Err(LoadError::new(
-            format!("not WebAssembly: found the bytes {}, expected 00 61 73 6d (\"\\0asm\") or WebAssembly text", head.join(" ")),
+            format!(
+                "not WebAssembly: found the bytes {}, expected 00 61 73 6d (\"\\0asm\") or WebAssembly text",
+                head.join(" ")
+            ),
             "build for wasm32-wasip2, not for this machine",
         ));
     };
@@ -65,7 +70,10 @@ pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
         // It repeats the line, and the line may be the whole file: 200 MB of it were seen.
         let mut told = Head::default();
         let _ = write!(told, "{error}");
-        LoadError::new(format!("not WebAssembly text: {}", told.0), "mend the text at the line and column named")
+        LoadError::new(
+            format!("not WebAssembly text: {}", told.0),
+            "mend the text at the line and column named",
+        )
     })
 }
 
@@ -171,7 +179,9 @@ pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError
                         // Valid for the engine, which would refuse it only after compiling.
                         return Err(shared_memory());
                     }
-                    let page = memory.page_size_log2.map_or(PAGE_BYTES, |log2| 1_u64.checked_shl(log2).unwrap_or(u64::MAX));
+                    let page = memory
+                        .page_size_log2
+                        .map_or(PAGE_BYTES, |log2| 1_u64.checked_shl(log2).unwrap_or(u64::MAX));
                     survey.memory_min = survey.memory_min.saturating_add(memory.initial.saturating_mul(page));
                 }
             }
@@ -214,9 +224,12 @@ const FEATURE_REMEDIES: [(&str, &str); 8] = [
 
 fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
     let message = error.message();
-    let remedy = FEATURE_REMEDIES
-        .iter()
-        .find(|(word, _)| message.contains(word))
-        .map_or("rebuild it with a current toolchain, or copy it again if it was cut short", |(_, remedy)| remedy);
-    LoadError::new(format!("not a module this engine runs: {message} (at byte {:#x})", error.offset()), remedy)
+    let remedy = FEATURE_REMEDIES.iter().find(|(word, _)| message.contains(word)).map_or(
+        "rebuild it with a current toolchain, or copy it again if it was cut short",
+        |(_, remedy)| remedy,
+    );
+    LoadError::new(
+        format!("not a module this engine runs: {message} (at byte {:#x})", error.offset()),
+        remedy,
+    )
 }

@@ -8,8 +8,7 @@ use anyhow::Context as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
+    Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
 /// What the engine takes from the command line.
@@ -27,7 +26,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { runs: Runs::for_this_machine(), stack_bytes: STACK_BYTES_DEFAULT, cache: None, compile_threads: 1 }
+        Self {
+            runs: Runs::for_this_machine(),
+            stack_bytes: STACK_BYTES_DEFAULT,
+            cache: None,
+            compile_threads: 1,
+        }
     }
 }
 
@@ -99,7 +103,9 @@ impl Runs {
         let max_map_count = read("/proc/sys/vm/max_map_count").trim().parse().unwrap_or(65_530);
         let memory_bytes = read("/proc/meminfo")
             .lines()
-            .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+            .find_map(|line| {
+                line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+            })
             .unwrap_or(1 << 20)
             .saturating_mul(1024);
         Self::from_limits(max_map_count, memory_bytes)
@@ -122,7 +128,9 @@ impl Runs {
             return Err(format!("found {count}, expected at least {RUNS_MIN}"));
         }
         if count > RUNS_MAX {
-            return Err(format!("found {count}, expected at most {RUNS_MAX}: each run reserves 4 GiB of address space"));
+            return Err(format!(
+                "found {count}, expected at most {RUNS_MAX}: each run reserves 4 GiB of address space"
+            ));
         }
         if maps > self.max_map_count {
             return Err(format!(

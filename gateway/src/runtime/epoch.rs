@@ -4,8 +4,8 @@
 //! pool's decision, asked through the handle of the run; a store's own deadline is stale on the
 //! first slice and after a host wait, so an early ring costs one question and never a turn.
 
-use unblock_host::Host;
 use std::fmt;
+use unblock_host::Host;
 use unblock_pool::{Run, Stop, Verdict};
 use wasmtime::{Store, UpdateDeadline};
 

@@ -46,7 +46,10 @@ pub const OFFERED: [&str; 34] = [
 
 /// What an import that is not offered was made for: prefix, and what would help.
 const KNOWN: [(&str, &str); 16] = [
-    ("wasi:http/", "made for an HTTP host; this version serves typed components and numeric core modules, not wasi:http"),
+    (
+        "wasi:http/",
+        "made for an HTTP host; this version serves typed components and numeric core modules, not wasi:http",
+    ),
     ("wasi:keyvalue/", "a key-value store is not offered; take the data as parameters"),
     ("wasi:blobstore/", "a blob store is not offered; take the data as parameters or as the request body"),
     ("wasi:config/", "run-time configuration is not offered; take it as parameters"),
@@ -57,11 +60,17 @@ const KNOWN: [(&str, &str); 16] = [
     ("extism:host", "made for Extism's plug-in interface; export typed functions instead (tasks/README.md)"),
     ("fermyon:", "made for Spin's own interfaces; use standard WASI"),
     ("spin", "made for Spin's own interfaces; use standard WASI"),
-    ("wasi_snapshot_preview1", "a WASI preview 1 module without component types; rebuild it as a component for wasm32-wasip2"),
+    (
+        "wasi_snapshot_preview1",
+        "a WASI preview 1 module without component types; rebuild it as a component for wasm32-wasip2",
+    ),
     ("wasi_unstable", "WASI preview 0 is no longer served; rebuild for wasm32-wasip2"),
     ("wbg", "made by wasm-bindgen for a browser; rebuild for wasm32-wasip2 without wasm-bindgen"),
     ("__wbindgen", "made by wasm-bindgen for a browser; rebuild for wasm32-wasip2 without wasm-bindgen"),
-    ("env", "made for a host with functions of its own (often Emscripten); rebuild for wasm32-wasip2 or with -sSTANDALONE_WASM"),
+    (
+        "env",
+        "made for a host with functions of its own (often Emscripten); rebuild for wasm32-wasip2 or with -sSTANDALONE_WASM",
+    ),
 ];
 
 /// Checks all imports.
@@ -161,7 +170,8 @@ mod tests {
 
     /// Whether the linker has the interface in any version that could be meant.
     fn linked(linker: &mut wasmtime::component::Linker<Host>, interface: &str) -> bool {
-        let versions = (0..100).map(|patch| format!("0.2.{patch}")).chain((0..20).map(|patch| format!("0.3.{patch}")));
+        let versions =
+            (0..100).map(|patch| format!("0.2.{patch}")).chain((0..20).map(|patch| format!("0.3.{patch}")));
         let mut versions = versions.chain(["0.1.0".to_owned()]);
         // The linker cannot be listed, but it takes no name twice.
         versions.any(|version| {

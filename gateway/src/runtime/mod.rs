@@ -176,11 +176,15 @@ impl Prepared {
         match (found.next(), found.next()) {
             (Some((index, _)), None) => return Ok(index),
             (Some(_), Some(_)) => {
-                return Err(self.ambiguous("several interfaces have a function of this name", |f| f.name == name));
+                return Err(
+                    self.ambiguous("several interfaces have a function of this name", |f| f.name == name)
+                );
             }
             (None, _) => {}
         }
-        if let Some(index) = self.functions.iter().position(|f| f.interface.is_some() && f.full_name() == name) {
+        if let Some(index) =
+            self.functions.iter().position(|f| f.interface.is_some() && f.full_name() == name)
+        {
             return Ok(index);
         }
         if let Some(hidden) = self.hidden.iter().find(|hidden| hidden.name == name) {
@@ -203,12 +207,8 @@ impl Prepared {
     }
 
     fn ambiguous(&self, why: &str, which: impl Fn(&Function) -> bool) -> Error {
-        let names: Vec<String> = self
-            .functions
-            .iter()
-            .filter(|f| which(f))
-            .map(|f| self.shortest(f))
-            .collect();
+        let names: Vec<String> =
+            self.functions.iter().filter(|f| which(f)).map(|f| self.shortest(f)).collect();
         Error::new(ErrorKind::AmbiguousFunction, format!("{why}; name one of: {}", names.join(", ")))
     }
 }

@@ -4,10 +4,10 @@
 //! exits, output over the limit, and faults of our own. Knows no status codes.
 
 use super::epoch::Stopped;
-use unblock_host::{Host, NoMediaType, OutputTooLarge};
 use crate::error::{Error, Kind};
 use crate::limits::{self, Limits};
 use crate::task::Phase;
+use unblock_host::{Host, NoMediaType, OutputTooLarge};
 use unblock_pool::Stop;
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -41,7 +41,10 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
         return output_too_large(limits);
     }
     if let Some(error) = error.downcast_ref::<NoMediaType>() {
-        return Error::new(Kind::BadResponse, format!("the guest set the response's media type, but {error}"));
+        return Error::new(
+            Kind::BadResponse,
+            format!("the guest set the response's media type, but {error}"),
+        );
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return Error::new(
@@ -103,8 +106,10 @@ fn memory_exceeded(limits: &Limits) -> Error {
     let limit = limits::bytes(limits.memory);
     Error::new(
         Kind::MemoryExceeded,
-        format!("the guest asked for more than its {limit} of memory and then failed; \
-                 give it less to do, or raise `memory` under [limits] in its manifest"),
+        format!(
+            "the guest asked for more than its {limit} of memory and then failed; \
+                 give it less to do, or raise `memory` under [limits] in its manifest"
+        ),
     )
     .limit("memory", limit)
 }

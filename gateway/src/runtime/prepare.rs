@@ -7,7 +7,6 @@
 use super::cache::{self, CodeCache};
 use super::detect::{self, Survey};
 use super::engine::{self, Settings};
-use unblock_host::Host;
 use super::{Module, Notes, Prepared, component, core_module, imports};
 use crate::error::LoadError;
 use crate::task::Kind;
@@ -15,6 +14,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use unblock_host::Host;
 use wasmtime::Engine;
 
 /// Hexadecimal digits of a digest that are shown; enough to tell versions apart.
@@ -44,7 +44,9 @@ impl Runtime {
     pub fn new(settings: &Settings, extra: Option<ExtraImports>) -> anyhow::Result<Arc<Self>> {
         let engine = engine::engine(settings)?;
         let cache = settings.cache.as_deref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
-        let linker = unblock_host::linker(&engine).map_err(anyhow::Error::from).context("linking the host's interfaces")?;
+        let linker = unblock_host::linker(&engine)
+            .map_err(anyhow::Error::from)
+            .context("linking the host's interfaces")?;
         let mut core_linker = wasmtime::Linker::new(&engine);
         let has_extra = extra.is_some();
         if let Some(extra) = extra {
@@ -101,13 +103,16 @@ impl Runtime {
             (Kind::CoreModule, Module::Core(linked), functions)
         };
         for function in &mut functions {
-            if let Some(described) = notes.functions.get(&function.name).and_then(|notes| notes.description.clone()) {
+            if let Some(described) =
+                notes.functions.get(&function.name).and_then(|notes| notes.description.clone())
+            {
                 function.description = Some(described);
             }
         }
-        let imports = survey.imports.iter().map(|(module, name)| {
-            if name.is_empty() { module.clone() } else { format!("{module}.{name}") }
-        });
+        let imports = survey
+            .imports
+            .iter()
+            .map(|(module, name)| if name.is_empty() { module.clone() } else { format!("{module}.{name}") });
         Ok(Prepared {
             kind,
             digest,
@@ -128,7 +133,12 @@ impl Runtime {
         Ok((component::Linked(pre), functions))
     }
 
-    fn core(&self, binary: &[u8], survey: &Survey, notes: &Notes) -> Result<(core_module::Linked, Functions), LoadError> {
+    fn core(
+        &self,
+        binary: &[u8],
+        survey: &Survey,
+        notes: &Notes,
+    ) -> Result<(core_module::Linked, Functions), LoadError> {
         let module = cache::module(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
         let functions = core_module::functions(&module, survey, notes)?;
         let pre = self.core_linker.instantiate_pre(&module).map_err(unlinked)?;

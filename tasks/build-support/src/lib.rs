@@ -1,8 +1,5 @@
 //! For the build scripts of tasks.
-#![allow(
-    clippy::print_stdout,
-    reason = "it is how a build script talks to cargo"
-)]
+#![allow(clippy::print_stdout, reason = "it is how a build script talks to cargo")]
 
 use std::path::Path;
 
@@ -46,11 +43,8 @@ fn section(paths: &[&str], world: &str) -> Result<Vec<u8>> {
         let (id, _) = resolve.push_path(path)?;
         package = Some(id);
     }
-    let encoded =
-        PackageMetadata::extract(&resolve, package.context("no WIT was named")?).encode()?;
-    let (version, text) = encoded
-        .split_first()
-        .context("the documentation is empty")?;
+    let encoded = PackageMetadata::extract(&resolve, package.context("no WIT was named")?).encode()?;
+    let (version, text) = encoded.split_first().context("the documentation is empty")?;
     let document: Value = serde_json::from_slice(text)?;
 
     // In a component there is one world, which tools call "root", and only exports are sure to be
@@ -78,8 +72,7 @@ mod tests {
         let document: Value = serde_json::from_slice(section.get(1..).unwrap_or_default())?;
         let docs = document.pointer("/worlds/root/interface_exports/api/funcs/sleep/docs");
         assert!(
-            docs.and_then(Value::as_str)
-                .is_some_and(|docs| docs.starts_with("Sleeps for")),
+            docs.and_then(Value::as_str).is_some_and(|docs| docs.starts_with("Sleeps for")),
             "{document}"
         );
         Ok(())

@@ -6,10 +6,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Versio
 use bindings::exports::api::{Cost, Guest, PasswordError};
 
 mod bindings {
-    #![allow(
-        missing_docs,
-        reason = "generated from the WIT, where the documentation is"
-    )]
+    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
     wit_bindgen::generate!({ world: "password" });
 }
 
@@ -54,8 +51,7 @@ include!(concat!(env!("OUT_DIR"), "/docs.rs"));
 
 fn params(cost: Cost) -> Result<Params, String> {
     check(cost.memory_kib, cost.iterations, cost.parallelism)?;
-    Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
-        .map_err(|error| error.to_string())
+    Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None).map_err(|error| error.to_string())
 }
 
 fn check(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<(), String> {
@@ -63,9 +59,7 @@ fn check(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<(), Strin
         if (low..=high).contains(&value) {
             Ok(())
         } else {
-            Err(format!(
-                "{name} is {value}, but must be from {low} to {high}"
-            ))
+            Err(format!("{name} is {value}, but must be from {low} to {high}"))
         }
     };
     within("parallelism", parallelism, 1, MAX_PARALLELISM)?;
@@ -77,11 +71,7 @@ fn check(memory_kib: u32, iterations: u32, parallelism: u32) -> Result<(), Strin
 mod tests {
     use super::*;
 
-    const SMALL: Cost = Cost {
-        memory_kib: 16,
-        iterations: 1,
-        parallelism: 2,
-    };
+    const SMALL: Cost = Cost { memory_kib: 16, iterations: 1, parallelism: 2 };
 
     /// A hash at the lowest cost, or the error as text.
     fn hash(password: &str) -> String {
@@ -92,14 +82,8 @@ mod tests {
     fn a_hash_verifies_its_password_and_no_other() {
         let hash = hash("correct horse");
         assert!(hash.starts_with("$argon2id$v=19$m=16,t=1,p=2$"), "{hash}");
-        assert!(matches!(
-            Password::verify("correct horse".into(), hash.clone()),
-            Ok(true)
-        ));
-        assert!(matches!(
-            Password::verify("Correct horse".into(), hash),
-            Ok(false)
-        ));
+        assert!(matches!(Password::verify("correct horse".into(), hash.clone()), Ok(true)));
+        assert!(matches!(Password::verify("Correct horse".into(), hash), Ok(false)));
     }
 
     #[test]
@@ -109,45 +93,17 @@ mod tests {
 
     #[test]
     fn the_hash_of_the_reference_implementation_verifies() {
-        let hash =
-            "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8";
-        assert!(matches!(
-            Password::verify("password".into(), hash.into()),
-            Ok(true)
-        ));
+        let hash = "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8";
+        assert!(matches!(Password::verify("password".into(), hash.into()), Ok(true)));
     }
 
     #[test]
     fn a_cost_out_of_range_is_refused_by_name() {
         for (cost, name) in [
-            (
-                Cost {
-                    memory_kib: 15,
-                    ..SMALL
-                },
-                "memory-kib is 15, but must be from 16 to",
-            ),
-            (
-                Cost {
-                    memory_kib: u32::MAX,
-                    ..SMALL
-                },
-                "memory-kib is 4294967295",
-            ),
-            (
-                Cost {
-                    iterations: 0,
-                    ..SMALL
-                },
-                "iterations is 0",
-            ),
-            (
-                Cost {
-                    parallelism: 17,
-                    ..SMALL
-                },
-                "parallelism is 17",
-            ),
+            (Cost { memory_kib: 15, ..SMALL }, "memory-kib is 15, but must be from 16 to"),
+            (Cost { memory_kib: u32::MAX, ..SMALL }, "memory-kib is 4294967295"),
+            (Cost { iterations: 0, ..SMALL }, "iterations is 0"),
+            (Cost { parallelism: 17, ..SMALL }, "parallelism is 17"),
         ] {
             let error = params(cost).err().unwrap_or_default();
             assert!(error.starts_with(name), "{error}");
@@ -163,10 +119,7 @@ mod tests {
             "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweA",
         ] {
             let result = Password::verify("x".into(), hash.into());
-            assert!(
-                matches!(result, Err(PasswordError::InvalidHash(_))),
-                "{hash}: {result:?}"
-            );
+            assert!(matches!(result, Err(PasswordError::InvalidHash(_))), "{hash}: {result:?}");
         }
     }
 }

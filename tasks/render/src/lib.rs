@@ -7,10 +7,7 @@ use minijinja::{Environment, Error};
 use bindings::exports::api::{Guest, TemplateError};
 
 mod bindings {
-    #![allow(
-        missing_docs,
-        reason = "generated from the WIT, where the documentation is"
-    )]
+    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
     wit_bindgen::generate!({ world: "render" });
 }
 
@@ -36,12 +33,7 @@ include!(concat!(env!("OUT_DIR"), "/docs.rs"));
 const RECURSION_LIMIT: usize = 100;
 
 fn variables(data: &str) -> Result<Value, TemplateError> {
-    let wrong = |message| TemplateError {
-        message,
-        line: None,
-        column: None,
-        detail: String::new(),
-    };
+    let wrong = |message| TemplateError { message, line: None, column: None, detail: String::new() };
     let data: Value =
         serde_json::from_str(data).map_err(|error| wrong(format!("data is not JSON: {error}")))?;
     match data.kind() {
@@ -55,18 +47,14 @@ fn template_error(error: &Error, template: &str) -> TemplateError {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
-    let position = error
-        .range()
-        .and_then(|range| position(template, range.start));
+    let position = error.range().and_then(|range| position(template, range.start));
     let line = position.map(|(line, _)| line).or_else(|| error.line());
     let column = position.map(|(_, column)| column);
     TemplateError {
         message,
         line: line.and_then(|line| line.try_into().ok()),
         column: column.and_then(|column| column.try_into().ok()),
-        detail: line
-            .map(|line| excerpt(template, line, column))
-            .unwrap_or_default(),
+        detail: line.map(|line| excerpt(template, line, column)).unwrap_or_default(),
     }
 }
 
@@ -82,9 +70,7 @@ fn position(text: &str, offset: usize) -> Option<(usize, usize)> {
 fn excerpt(text: &str, line: usize, column: Option<usize>) -> String {
     let first = line.saturating_sub(3);
     let shown = text.lines().enumerate().skip(first).take(line - first);
-    let mut excerpt: String = shown
-        .map(|(index, text)| format!("{:>4} | {text}\n", index + 1))
-        .collect();
+    let mut excerpt: String = shown.map(|(index, text)| format!("{:>4} | {text}\n", index + 1)).collect();
     if let Some(column) = column {
         excerpt.push_str(&format!("     | {}^\n", " ".repeat(column - 1)));
     }
@@ -98,44 +84,23 @@ mod tests {
     /// What was rendered, or `line:column message`.
     fn render(template: &str, data: &str) -> String {
         Render::render(template.into(), data.into()).unwrap_or_else(|error| {
-            let number =
-                |number: Option<u32>| number.map_or("-".into(), |number| number.to_string());
-            format!(
-                "{}:{} {}",
-                number(error.line),
-                number(error.column),
-                error.message
-            )
+            let number = |number: Option<u32>| number.map_or("-".into(), |number| number.to_string());
+            format!("{}:{} {}", number(error.line), number(error.column), error.message)
         })
     }
 
     #[test]
     fn renders_variables_in_the_order_they_were_sent() {
         let template = "{% for key, value in pairs | items %}{{ key }}={{ value }};{% endfor %}";
-        assert_eq!(
-            render(template, r#"{"pairs": {"b": 1, "a": [true, null]}}"#),
-            "b=1;a=[True, None];"
-        );
-        assert_eq!(
-            render("Hello {{ name }}!", r#"{"name": "<b>"}"#),
-            "Hello <b>!"
-        );
-        assert_eq!(
-            render("{{ name | e }}{{ missing }}", r#"{"name": "<b>"}"#),
-            "&lt;b&gt;"
-        );
+        assert_eq!(render(template, r#"{"pairs": {"b": 1, "a": [true, null]}}"#), "b=1;a=[True, None];");
+        assert_eq!(render("Hello {{ name }}!", r#"{"name": "<b>"}"#), "Hello <b>!");
+        assert_eq!(render("{{ name | e }}{{ missing }}", r#"{"name": "<b>"}"#), "&lt;b&gt;");
     }
 
     #[test]
     fn errors_name_the_place() {
-        assert_eq!(
-            render("one\n{% if %}", "{}"),
-            "2:7 syntax error: unexpected end of block"
-        );
-        assert_eq!(
-            render("né {{ name | shout }}", "{}"),
-            "1:14 unknown filter: filter shout is unknown"
-        );
+        assert_eq!(render("one\n{% if %}", "{}"), "2:7 syntax error: unexpected end of block");
+        assert_eq!(render("né {{ name | shout }}", "{}"), "1:14 unknown filter: filter shout is unknown");
         assert!(render("a\nb {{ missing.name }}", "{}").starts_with("2:6 undefined value"));
     }
 
@@ -148,14 +113,8 @@ mod tests {
 
     #[test]
     fn bad_data_is_told_from_a_bad_template() {
-        assert_eq!(
-            render("", "{"),
-            "-:- data is not JSON: EOF while parsing an object at line 1 column 1"
-        );
-        assert_eq!(
-            render("", "[1]"),
-            "-:- data must be a JSON object, but is: sequence"
-        );
+        assert_eq!(render("", "{"), "-:- data is not JSON: EOF while parsing an object at line 1 column 1");
+        assert_eq!(render("", "[1]"), "-:- data must be a JSON object, but is: sequence");
     }
 
     #[test]

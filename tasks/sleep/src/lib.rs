@@ -3,10 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 mod bindings {
-    #![allow(
-        missing_docs,
-        reason = "generated from the WIT, where the documentation is"
-    )]
+    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
     wit_bindgen::generate!({ world: "sleep" });
 }
 

@@ -4,10 +4,7 @@ use bindings::exports::api::{Format, Guest, ThumbnailError};
 use bindings::unblock::task::{body, progress};
 
 mod bindings {
-    #![allow(
-        missing_docs,
-        reason = "generated from the WIT, where the documentation is"
-    )]
+    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
     wit_bindgen::generate!({
         path: ["../../wit", "wit"],
         world: "unblock:thumbnail/thumbnail",

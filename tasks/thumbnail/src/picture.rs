@@ -40,12 +40,7 @@ impl Wanted {
         if !(1..=100).contains(&quality) {
             return invalid(format!("quality is {quality}, but must be from 1 to 100"));
         }
-        Ok(Self {
-            width,
-            height,
-            format,
-            quality,
-        })
+        Ok(Self { width, height, format, quality })
     }
 }
 
@@ -96,20 +91,13 @@ pub fn decode(bytes: Vec<u8>) -> Result<Picture, ThumbnailError> {
 fn read(reader: ImageReader<Cursor<Vec<u8>>>, format: Format) -> ImageResult<Picture> {
     let mut decoder = reader.into_decoder()?;
     if decoder.total_bytes() > MAX_DECODED {
-        return Err(ImageError::Limits(LimitError::from_kind(
-            LimitErrorKind::InsufficientMemory,
-        )));
+        return Err(ImageError::Limits(LimitError::from_kind(LimitErrorKind::InsufficientMemory)));
     }
     // Neither of the two is worth a refusal if it is broken.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let profile = decoder.icc_profile().unwrap_or_default();
     let image = DynamicImage::from_decoder(decoder)?;
-    Ok(Picture {
-        image,
-        format,
-        orientation,
-        profile,
-    })
+    Ok(Picture { image, format, orientation, profile })
 }
 
 impl Picture {
@@ -122,10 +110,7 @@ impl Picture {
             _ => (wanted.width, wanted.height),
         };
         if self.image.width() > width || self.image.height() > height {
-            let (width, height) = (
-                width.min(self.image.width()),
-                height.min(self.image.height()),
-            );
+            let (width, height) = (width.min(self.image.width()), height.min(self.image.height()));
             // Far too large a picture is brought near its size by the cheap way first.
             let (rough, enough) = (width.saturating_mul(3), height.saturating_mul(3));
             if self.image.width() > rough && self.image.height() > enough {
@@ -154,15 +139,8 @@ impl Picture {
 
     fn write(&self, mut encoder: impl ImageEncoder) -> ImageResult<()> {
         // A profile speaks of one kind of colours, named in its header.
-        let kind: &[u8] = if self.image.color().has_color() {
-            b"RGB "
-        } else {
-            b"GRAY"
-        };
-        let profile = self
-            .profile
-            .as_ref()
-            .filter(|profile| profile.get(16..20) == Some(kind));
+        let kind: &[u8] = if self.image.color().has_color() { b"RGB " } else { b"GRAY" };
+        let profile = self.profile.as_ref().filter(|profile| profile.get(16..20) == Some(kind));
         if let Some(profile) = profile {
             // An encoder that cannot store it makes a good picture without.
             let _ = encoder.set_icc_profile(profile.clone());
@@ -180,8 +158,7 @@ impl Picture {
                 for (to, from) in solid.pixels_mut().zip(clear.pixels()) {
                     let [red, green, blue, alpha] = from.0;
                     let over_white = |channel: u8| {
-                        let sum =
-                            u32::from(channel) * u32::from(alpha) + 255 * (255 - u32::from(alpha));
+                        let sum = u32::from(channel) * u32::from(alpha) + 255 * (255 - u32::from(alpha));
                         u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
                     };
                     to.0 = [red, green, blue].map(over_white);
@@ -201,11 +178,7 @@ mod tests {
 
     type Outcome = Result<(), ThumbnailError>;
 
-    fn wanted(
-        width: u32,
-        height: Option<u32>,
-        format: Option<Format>,
-    ) -> Result<Wanted, ThumbnailError> {
+    fn wanted(width: u32, height: Option<u32>, format: Option<Format>) -> Result<Wanted, ThumbnailError> {
         Wanted::new(width, height, format, None)
     }
 
@@ -216,33 +189,22 @@ mod tests {
             false => Rgba([0, 0, 0, 0]),
         });
         let image = DynamicImage::from(image);
-        let image = if format == ImageFormat::Jpeg {
-            image.into_rgb8().into()
-        } else {
-            image
-        };
+        let image = if format == ImageFormat::Jpeg { image.into_rgb8().into() } else { image };
         let mut bytes = Cursor::new(Vec::new());
         let written = image.write_to(&mut bytes, format);
         assert!(written.is_ok(), "{written:?}");
         bytes.into_inner()
     }
 
-    fn thumbnail(
-        bytes: Vec<u8>,
-        wanted: &Wanted,
-    ) -> Result<(&'static str, DynamicImage), ThumbnailError> {
+    fn thumbnail(bytes: Vec<u8>, wanted: &Wanted) -> Result<(&'static str, DynamicImage), ThumbnailError> {
         let (media_type, bytes) = decode(bytes)?.scale(wanted).encode(wanted)?;
         let image = image::load_from_memory(&bytes);
-        Ok((
-            media_type,
-            image.map_err(|error| ThumbnailError::Failed(error.to_string()))?,
-        ))
+        Ok((media_type, image.map_err(|error| ThumbnailError::Failed(error.to_string()))?))
     }
 
     /// The bytes of a JPEG with the EXIF orientation set.
     fn oriented(mut jpeg: Vec<u8>, orientation: u8) -> Vec<u8> {
-        let mut segment =
-            b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        let mut segment = b"\xff\xe1\x00\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
         segment.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
         jpeg.splice(2..2, segment);
         jpeg
@@ -257,10 +219,7 @@ mod tests {
             (799, Some(5000), (799, 400)),
             (1, None, (1, 1)),
         ] {
-            let (_, image) = thumbnail(
-                sample(800, 400, ImageFormat::Png),
-                &wanted(width, height, None)?,
-            )?;
+            let (_, image) = thumbnail(sample(800, 400, ImageFormat::Png), &wanted(width, height, None)?)?;
             assert_eq!(image.dimensions(), expected, "{width} x {height:?}");
         }
         Ok(())
@@ -268,27 +227,14 @@ mod tests {
 
     #[test]
     fn the_format_is_the_pictures_own_unless_asked_otherwise() -> Outcome {
-        let [png, jpeg] =
-            [ImageFormat::Png, ImageFormat::Jpeg].map(|format| sample(64, 64, format));
-        assert_eq!(
-            thumbnail(png.clone(), &wanted(16, None, None)?)?.0,
-            "image/png"
-        );
-        assert_eq!(
-            thumbnail(jpeg.clone(), &wanted(16, None, None)?)?.0,
-            "image/jpeg"
-        );
-        assert_eq!(
-            thumbnail(jpeg, &wanted(16, None, Some(Format::Png))?)?.0,
-            "image/png"
-        );
+        let [png, jpeg] = [ImageFormat::Png, ImageFormat::Jpeg].map(|format| sample(64, 64, format));
+        assert_eq!(thumbnail(png.clone(), &wanted(16, None, None)?)?.0, "image/png");
+        assert_eq!(thumbnail(jpeg.clone(), &wanted(16, None, None)?)?.0, "image/jpeg");
+        assert_eq!(thumbnail(jpeg, &wanted(16, None, Some(Format::Png))?)?.0, "image/png");
         let (media_type, image) = thumbnail(png, &wanted(16, None, Some(Format::Jpeg))?)?;
         assert_eq!(media_type, "image/jpeg");
         let clear = image.get_pixel(14, 8).0;
-        assert!(
-            clear.iter().all(|&channel| channel > 240),
-            "clear becomes white: {clear:?}"
-        );
+        assert!(clear.iter().all(|&channel| channel > 240), "clear becomes white: {clear:?}");
         Ok(())
     }
 
@@ -298,25 +244,16 @@ mod tests {
         let (_, image) = thumbnail(picture, &wanted(20, None, None)?)?;
         assert_eq!(image.dimensions(), (20, 40), "turned by a quarter");
         let top = image.get_pixel(10, 4).0;
-        assert!(
-            top[0] > 200 && top[1] < 50,
-            "the left edge is on top now: {top:?}"
-        );
+        assert!(top[0] > 200 && top[1] < 50, "the left edge is on top now: {top:?}");
         Ok(())
     }
 
     #[test]
     fn what_is_no_picture_is_refused() {
-        let truncated = sample(64, 64, ImageFormat::Png)
-            .into_iter()
-            .take(60)
-            .collect();
+        let truncated = sample(64, 64, ImageFormat::Png).into_iter().take(60).collect();
         for bytes in [vec![], b"hello".to_vec(), b"GIF89a".to_vec(), truncated] {
             let result = decode(bytes).map(drop);
-            assert!(
-                matches!(result, Err(ThumbnailError::NotAPicture(_))),
-                "{result:?}"
-            );
+            assert!(matches!(result, Err(ThumbnailError::NotAPicture(_))), "{result:?}");
         }
     }
 
@@ -327,34 +264,21 @@ mod tests {
         let checksum = crc32(png.get(12..29).unwrap_or_default());
         png.splice(29..33, checksum.to_be_bytes());
         let result = decode(png).map(drop);
-        assert!(
-            matches!(result, Err(ThumbnailError::TooLarge(_))),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(ThumbnailError::TooLarge(_))), "{result:?}");
     }
 
     #[test]
     fn parameters_out_of_range_are_refused() {
-        for (width, height, quality) in [
-            (0, None, 80),
-            (1, Some(0), 80),
-            (1, None, 0),
-            (1, None, 101),
-        ] {
+        for (width, height, quality) in [(0, None, 80), (1, Some(0), 80), (1, None, 0), (1, None, 101)] {
             let result = Wanted::new(width, height, None, Some(quality)).map(drop);
-            assert!(
-                matches!(result, Err(ThumbnailError::InvalidParameter(_))),
-                "{result:?}"
-            );
+            assert!(matches!(result, Err(ThumbnailError::InvalidParameter(_))), "{result:?}");
         }
     }
 
     /// The checksum of a PNG chunk.
     fn crc32(bytes: &[u8]) -> u32 {
         !bytes.iter().fold(u32::MAX, |sum, &byte| {
-            (0..8).fold(sum ^ u32::from(byte), |sum, _| {
-                (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg())
-            })
+            (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ (0xedb8_8320 & (sum & 1).wrapping_neg()))
         })
     }
 }
