@@ -5,7 +5,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 use std::process::Command;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 use unblock::runtime::engine::Runs;
 
 /// The machine, a line per property.
@@ -40,6 +40,45 @@ pub fn load() -> String {
     let text = first_line("/proc/loadavg");
     let averages: Vec<&str> = text.split(' ').take(3).collect();
     format!("load average now (1, 5, 15 minutes): {}", averages.join(" "))
+}
+
+/// CPU time that the machine spent so far on anything but this run: on other processes, or as
+/// stolen by its host. What was in the way, where a load average tells only how long the queue was.
+pub struct Strangers {
+    all: f64,
+    own: f64,
+    since: Instant,
+}
+
+impl Strangers {
+    /// From now on.
+    pub fn watch() -> Self {
+        let (all, own) = spent();
+        Self { all, own, since: Instant::now() }
+    }
+
+    /// What they took, as a sentence.
+    pub fn told(&self) -> String {
+        let (all, own) = spent();
+        let cores = ((all - self.all) - (own - self.own)).max(0.0) / self.since.elapsed().as_secs_f64();
+        format!("other processes and the host took {cores:.2} cores during this run")
+    }
+}
+
+/// Seconds of CPU time: of the whole machine, and of this process and its ended children.
+fn spent() -> (f64, f64) {
+    let ticks = |text: &str, from: usize, count: usize| -> f64 {
+        let fields = text.split_whitespace().skip(from).take(count);
+        fields.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>()
+    };
+    let machine = first_line("/proc/stat");
+    // user, nice, system, (idle, iowait,) irq, softirq, steal
+    let all = ticks(&machine, 1, 3) + ticks(&machine, 6, 3);
+    let stat = first_line("/proc/self/stat");
+    // utime, stime, cutime, cstime
+    let own = stat.rsplit_once(')').map_or(0.0, |(_, rest)| ticks(rest, 11, 4));
+    let second = rustix::param::clock_ticks_per_second() as f64;
+    (all / second, own / second)
 }
 
 /// As many open files as the hard limit allows: thousands of connections need one each.

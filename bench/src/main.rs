@@ -75,6 +75,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
     let quick = cli.words.iter().any(|word| word == "quick");
     let scale = if quick { Scale::quick() } else { Scale::full() };
     let asked: Vec<&str> = cli.words.iter().map(String::as_str).filter(|word| word.len() == 1).collect();
+    let strangers = machine::Strangers::watch();
     let mut table = table::Table::new(machine::describe(quick));
     for (name, row) in rows::ALL {
         if asked.is_empty() || asked.contains(name) {
@@ -82,6 +83,7 @@ fn measure(cli: &Cli) -> anyhow::Result<()> {
             row(&scale, &mut table).with_context(|| format!("row {name}"))?;
         }
     }
+    table.note(strangers.told());
     table.note(machine::load());
     let text = table.render();
     use std::io::Write as _;

@@ -33,7 +33,7 @@ impl Scale {
             closed: Duration::from_secs(2),
             open: Duration::from_millis(1_500),
             saturated_rounds: 2,
-            saturated: Duration::from_secs(3),
+            saturated: Duration::from_secs(2),
             hangups: 100,
             parked_rounds: 1,
             idle: Duration::from_secs(10),

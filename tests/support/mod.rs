@@ -32,11 +32,14 @@ const RUNS: usize = 1_100;
 /// How long a test waits for something that should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A change of the settings.
+type Change = Box<dyn FnOnce(&mut Config)>;
+
 /// A gateway to be started.
 #[must_use]
 pub struct Gateway {
     folder: tempfile::TempDir,
-    settings: Vec<Box<dyn FnOnce(&mut Config)>>,
+    settings: Vec<Change>,
     extra: Option<ExtraImports>,
 }
 
@@ -168,12 +171,6 @@ impl Server {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Reply { status, headers, body: response.bytes().await.unwrap().to_vec() }
-    }
-
-    /// Drains and stops.
-    pub fn stop(mut self) {
-        let server = self.inner.take().unwrap();
-        std::thread::spawn(move || server.stop()).join().unwrap();
     }
 }
 

@@ -143,7 +143,7 @@ fn both(contender: &Contender, call: &str, time: Duration) -> anyhow::Result<(Se
 fn judge(subjects: &[Subject; 2], table: &mut Table) {
     let [native, ours] = subjects;
     for (index, count) in LOOPS.into_iter().enumerate() {
-        let loops = format!("{} loops", crate::figure::number(count as f64).trim_end_matches(".00"));
+        let loops = format!("{count} loops");
         for subject in [native, ours] {
             let Some(seen) = subject.seen.get(index) else { continue };
             for (what, rounds) in ["call", "GET /"].into_iter().zip(seen) {

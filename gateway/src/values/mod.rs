@@ -1,9 +1,9 @@
 //! JSON ⇄ WIT: how values cross between a document and a typed function. Pure functions.
 //!
 //! This folder owns the mapping and nothing else: it knows no HTTP, files, threads nor stores.
-//! [`Shape`] is a type that can cross, built once at load; [`decode_args`], [`encode`] and
-//! [`schema`] are three readings of one table (`rows.rs`). Below, *out* is what [`encode`] writes
-//! and [`schema`] describes; *in as well* is accepted besides.
+//! [`Shape`] is a type that can cross, built once at load; [`decode_args`], [`encode()`] and
+//! [`schema()`] are three readings of one table (`rows.rs`). Below, *out* is what [`encode()`] writes
+//! and [`schema()`] describes; *in as well* is accepted besides.
 //!
 //! | WIT | JSON, out | in as well |
 //! |---|---|---|
