@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
 const RANKS: [(&str, u8); 15] = [
-    ("main", 9),
-    ("lib", 9),
-    ("cli", 8),
+    ("main", 10),
+    ("lib", 10),
+    ("cli", 9),
     ("app", 8),
     ("config", 7),
     ("http", 6),
@@ -83,7 +83,7 @@ fn code(text: &str) -> String {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.iter().any(|part| part == "tests" || part == "tests.rs")
+    path.iter().any(|part| part == "tests" || part.to_str().is_some_and(|part| part.ends_with("tests.rs")))
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn fences_hold() {
 fn the_crates_below_know_nothing_above_them() {
     let unknown: [(&str, &[&str]); 2] = [
         ("gateway/pool/src", &["wasmtime", "tokio::", "axum", "unblock::"]),
-        ("gateway/host/src", &["axum", "unblock::", "std::fs", "std::thread"]),
+        ("gateway/host/src", &["axum", "std::fs", "std::thread"]),
     ];
     for (folder, words) in unknown {
         for (path, text) in sources(folder) {
@@ -166,18 +166,25 @@ fn the_crates_below_know_nothing_above_them() {
     }
 }
 
+/// Lines that a file opens with at least: what it owns and what it must not know. A test file only
+/// says what it tests.
+const OPENING_LINES_MIN: usize = 3;
+
 #[test]
 fn every_file_opens_by_saying_what_it_owns() {
     let mut wrong = Vec::new();
-    for folder in ["gateway/src", "gateway/host/src", "gateway/pool/src", "tests", "bench"] {
+    for folder in
+        ["gateway/src", "gateway/host/src", "gateway/pool/src", "gateway/pool/tests", "tests", "bench"]
+    {
         for (path, text) in sources(folder) {
             let opening = text.lines().take_while(|line| line.starts_with("//!")).count();
-            if opening < 3 {
+            let test = folder.ends_with("tests") || is_test_file(&path);
+            if opening < if test { 1 } else { OPENING_LINES_MIN } {
                 wrong.push(format!("{folder}/{}: {opening} lines", path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "files that do not open with 3 lines of `//!`:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "files that do not open by saying what they own:\n{}", wrong.join("\n"));
 }
 
 #[test]

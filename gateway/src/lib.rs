@@ -18,7 +18,8 @@
 //!
 //! | rank | modules | must not know |
 //! |---|---|---|
-//! | 8 | [`cli`], [`app`] | request details |
+//! | 9 | [`cli`] | request details |
+//! | 8 | [`app`] | who started it |
 //! | 7 | [`config`] | how things run |
 //! | 6 | [`http`] | wasmtime, stores, threads |
 //! | 4 | [`invoke`] | who asked |
