@@ -24,12 +24,12 @@ test *filter: build-tasks
 # Format, lints, docs; warnings are errors.
 check:
     cargo fmt --all --check
-    cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -- -D warnings
+    cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -p bench -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-host -p unblock-pool
 
 # Side-by-side benchmarks: `just bench`, `just bench quick`, `just bench a`.
-bench *what: build-tasks
-    cargo build --release -p gateway
+bench *what:
+    bench/build.sh
     cargo run --release -p bench -- {{what}}
 
 # The pool under a model checker (loom): every interleaving of its hand-written protocols.
