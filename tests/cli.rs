@@ -373,10 +373,16 @@ fn compiled_code_is_taken_from_the_cache() {
     assert_eq!(count("two.wat"), "2\n");
     let both = entries(cache.path());
     assert_eq!(both.len(), 2);
-    // With the entries exchanged, each module gets the other's code: it was not compiled again.
+    // A compilation writes its entry anew, under another inode; a second run leaves it where it is.
+    let inode = |path: &Path| std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap());
+    let before = inode(&first[0].0);
+    assert_eq!(count("one.wat"), "1\n");
+    assert_eq!(inode(&first[0].0), before, "the entry was written again");
+    // An entry under another's name is whole, but not that module's code: it is compiled again.
     std::fs::write(&both[0].0, &both[1].1).unwrap();
     std::fs::write(&both[1].0, &both[0].1).unwrap();
-    assert_eq!((count("one.wat"), count("two.wat")), ("2\n".to_owned(), "1\n".to_owned()));
+    assert_eq!((count("one.wat"), count("two.wat")), ("1\n".to_owned(), "2\n".to_owned()));
+    assert_ne!(inode(&first[0].0), before, "the entry was not written again");
 }
 
 #[test]

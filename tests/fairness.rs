@@ -204,7 +204,10 @@ async fn a_run_that_yields_by_itself_preempts_nobody() {
     eventually("many yields", || server.pool().slices > before.slices + 20_000);
     let after = server.pool();
     let yields = after.slices - before.slices;
-    assert_eq!(after.preemptions, before.preemptions, "{yields} yields");
+    // A tick that falls into the moment between a yield and the next slice finds something better waiting
+    // and gives way to it, as it should: a few a second. A yield that preempted by itself would do it each time.
+    let preemptions = after.preemptions - before.preemptions;
+    assert!(preemptions * 100 < yields, "{preemptions} preemptions by {yields} yields");
     drop((yielder, busy, crowd));
     eventually("both have ended", || server.pool().permits == 0);
 }

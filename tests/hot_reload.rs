@@ -187,14 +187,18 @@ async fn a_task_replaced_twenty_times_under_load_fails_no_call() {
             let (server, stop, calls) = (Arc::clone(&server), Arc::clone(&stop), Arc::clone(&calls));
             tokio::spawn(async move {
                 let (client, url, mut last) = (client(), server.url("/tasks/task/version?0=0"), 0);
-                while !stop.load(Ordering::Relaxed) {
+                loop {
+                    // One more call once the load is to stop: it sees the last version.
+                    let stopping = stop.load(Ordering::Relaxed);
                     let reply = server.send(client.get(&url)).await;
                     let version: u32 = reply.ok().parse().unwrap();
                     assert!(version >= last, "{version} after {last}");
                     last = version;
                     calls.fetch_add(1, Ordering::Relaxed);
+                    if stopping {
+                        return last;
+                    }
                 }
-                last
             })
         })
         .collect();

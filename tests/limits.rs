@@ -280,7 +280,8 @@ async fn a_flood_of_output_fails_no_guest_and_fills_no_memory() {
         let before = peak_kib();
         // 512 MiB: none of the writes fails, and what the process holds does not follow.
         assert_eq!(server.get(&format!("/tasks/flood/flood?to={stream}&writes=8192")).await.ok(), "0");
-        let grown = peak_kib() - before;
+        // The kernel sums its counters per thread lazily, so that the peak may seem to fall.
+        let grown = peak_kib().saturating_sub(before);
         assert!(grown < 256 << 10, "512 MiB of output grew the process by {grown} KiB");
     }
     let problem = server.get("/tasks/flood/cry").await.problem(500, "trap");

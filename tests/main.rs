@@ -8,6 +8,7 @@
     reason = "tests fail by panicking and explain themselves by their names"
 )]
 
+mod bounds;
 mod cancel;
 mod cli;
 mod component;

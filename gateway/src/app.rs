@@ -97,7 +97,7 @@ pub struct Server {
     grace: Duration,
     stop: watch::Sender<bool>,
     serving: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
-    // Last, so that everything above is dropped first.
+    // Taken and shut down by whoever ends the server, once no run is left.
     tokio: Option<tokio::runtime::Runtime>,
 }
 
@@ -223,7 +223,9 @@ impl Server {
         if !ended {
             let running = self.core.pool.stats().permits;
             tracing::warn!(running, "the grace has passed: stopping the runs that are left");
+            let idle = self.core.pool.idle();
             self.core.pool.stop_all(Stop::Shutdown);
+            let _ = tokio.block_on(async { tokio::time::timeout(CONNECTIONS_GRACE, idle).await });
         }
         // The listener outlives the runs, so that their callers get their answers.
         self.stop.send_replace(true);
@@ -243,7 +245,10 @@ impl Drop for Server {
         // After `stop` nothing is left to do.
         let Some(tokio) = self.tokio.take() else { return };
         self.core.pool.close();
+        let idle = self.core.pool.idle();
         self.core.pool.stop_all(Stop::Shutdown);
+        // Guests that wait hold timers of the tokio runtime; they go first.
+        let _ = tokio.block_on(async { tokio::time::timeout(CONNECTIONS_GRACE, idle).await });
         self.stop.send_replace(true);
         tokio.shutdown_timeout(THREADS_GRACE);
     }

@@ -272,12 +272,13 @@ fn report(file: &Path, task: &Task) -> String {
 }
 
 fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format: Format) -> ExitCode {
-    let Local { core, task, tokio } = match load(&config, file) {
+    // Kept whole: its fields are dropped in the order they are declared in.
+    let local = match load(&config, file) {
         Ok(local) => local,
         Err(message) => return fail(EXIT_FAILED, message),
     };
-    let task = match task {
-        Ok(task) => task,
+    let task = match &local.task {
+        Ok(task) => Arc::clone(task),
         Err(error) => return fail(EXIT_FAILED, format!("{} cannot be served: {error}", file.display())),
     };
     for warning in &task.warnings {
@@ -297,9 +298,9 @@ fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format
         wait: None,
         observed: observed.clone(),
     };
-    let finished = tokio.block_on(async {
+    let finished = local.tokio.block_on(async {
         tokio::select! {
-            finished = core.invoker.call(call) => Some(finished),
+            finished = local.core.invoker.call(call) => Some(finished),
             () = show(observed) => None,
             _ = tokio::signal::ctrl_c() => None,
         }

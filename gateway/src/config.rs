@@ -336,10 +336,12 @@ impl Config {
         let nice = i32::try_from(reader.count("nice", &flags.nice, 0..=19)).unwrap_or(0);
         let engine = engine_settings(flags, &mut reader);
         let tasks = reader.read("tasks", PathBuf::new(), folder(&flags.tasks));
+        let (defaults, ceilings) = (default_limits(flags, &mut reader), ceilings(flags, &mut reader));
+        reader.mistakes.extend(defaults.over(&ceilings));
         let registry = registry::Settings {
             tasks,
-            defaults: default_limits(flags, &mut reader),
-            ceilings: ceilings(flags, &mut reader),
+            defaults,
+            ceilings,
             poll: reader.time("poll", &flags.poll),
             ..registry::Settings::default()
         };

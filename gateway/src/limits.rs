@@ -150,6 +150,31 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// A line for each of these defaults that is over its ceiling.
+    #[must_use]
+    pub fn over(&self, ceilings: &Ceilings) -> Vec<String> {
+        let wanted = Wanted {
+            wall: Some(self.wall),
+            cpu: Some(self.cpu),
+            memory: Some(self.memory),
+            input: Some(self.input),
+            output: Some(self.output),
+            concurrency: Some(self.concurrency),
+            queue: Some(self.queue),
+            queue_wait: Some(self.queue_wait),
+        };
+        let (_, capped) = self.merge(&wanted, ceilings);
+        let line = |Capped { limit, wanted, granted }| {
+            let flag = str::replace(limit, "_", "-");
+            format!(
+                "--{flag}: found {wanted}, expected at most --max-{flag}, which is {granted}; lower one or raise the other"
+            )
+        };
+        capped.into_iter().map(line).collect()
+    }
+}
+
 fn cap<T: Ord + Copy>(
     limit: &'static str,
     wanted: Option<T>,

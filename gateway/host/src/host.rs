@@ -34,6 +34,12 @@ pub struct OutputTooLarge;
 #[error("{0:?} is no media type; expected one such as \"image/png\"")]
 pub struct NoMediaType(String);
 
+/// Longest media type, in bytes; RFC 6838 allows 127 for each of type and subtype, and parameters follow.
+const MEDIA_TYPE_BYTES_MAX: usize = 512;
+
+/// Bytes of randomness a guest gets from one call; it asks again for more. The host makes them one by one.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
 /// Characters of a bad media type that its error shows.
 const MEDIA_TYPE_CHARS_SHOWN: usize = 80;
 
@@ -100,6 +106,7 @@ impl WasiView for Host {
             WasiCtxBuilder::new()
                 .stdout(self.stdout.clone())
                 .stderr(self.stderr.clone())
+                .max_random_size(RANDOM_BYTES_MAX)
                 .allow_tcp(false)
                 .allow_udp(false)
                 .allow_ip_name_lookup(false)
@@ -142,7 +149,7 @@ impl body::Host for Host {
     }
 
     fn set_content_type(&mut self, media_type: String) -> wasmtime::Result<()> {
-        if media_type.parse::<mime::Mime>().is_err() {
+        if media_type.len() > MEDIA_TYPE_BYTES_MAX || media_type.parse::<mime::Mime>().is_err() {
             return Err(NoMediaType(media_type.chars().take(MEDIA_TYPE_CHARS_SHOWN).collect()).into());
         }
         self.response.get_or_insert_default().content_type = Some(media_type);

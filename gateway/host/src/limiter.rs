@@ -8,11 +8,15 @@ use wasmtime::ResourceLimiter;
 /// Bytes of one table element, as wasmtime lays it out.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
-/// Instances that one run may create; a component of many small modules needs dozens.
-const INSTANCES_MAX: usize = 1_000;
+/// Instances that one run may create; a component of many small modules needs dozens. A little over
+/// what the engine allows a component (runtime/engine.rs), which is refused at load already.
+const INSTANCES_MAX: usize = 80;
 
-/// Memories, and tables, that one run may hold.
-const MEMORIES_MAX: usize = 100;
+/// Memories that one run may hold.
+const MEMORIES_MAX: usize = 16;
+
+/// Tables that one run may hold.
+const TABLES_MAX: usize = 80;
 
 /// Sums what a run's instances hold, and refuses growth over the limit.
 #[derive(Debug)]
@@ -20,7 +24,9 @@ pub struct Limiter {
     limit_bytes: usize,
     held_bytes: usize,
     peak_bytes: usize,
+    last_bytes: usize,
     refused: bool,
+    host_failed: bool,
 }
 
 impl Limiter {
@@ -31,7 +37,9 @@ impl Limiter {
             limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
             held_bytes: 0,
             peak_bytes: 0,
+            last_bytes: 0,
             refused: false,
+            host_failed: false,
         }
     }
 
@@ -39,6 +47,12 @@ impl Limiter {
     #[must_use]
     pub fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// Whether the system refused a growth that this limiter allowed.
+    #[must_use]
+    pub fn host_failed(&self) -> bool {
+        self.host_failed
     }
 
     /// The most bytes the run held at once.
@@ -51,6 +65,7 @@ impl Limiter {
         match self.held_bytes.checked_add(by) {
             Some(sum) if sum <= self.limit_bytes => {
                 self.held_bytes = sum;
+                self.last_bytes = by;
                 self.peak_bytes = self.peak_bytes.max(sum);
                 true
             }
@@ -59,6 +74,14 @@ impl Limiter {
                 false
             }
         }
+    }
+}
+
+impl Limiter {
+    /// Takes back the last charge: the system had no memory for it.
+    fn growth_failed(&mut self) {
+        self.held_bytes = self.held_bytes.saturating_sub(std::mem::take(&mut self.last_bytes));
+        self.host_failed = true;
     }
 }
 
@@ -74,6 +97,16 @@ impl ResourceLimiter for Limiter {
             return Ok(false);
         }
         Ok(self.grow(desired.saturating_sub(current)))
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.growth_failed();
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.growth_failed();
+        Ok(())
     }
 
     fn table_growing(
@@ -93,7 +126,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn tables(&self) -> usize {
-        MEMORIES_MAX
+        TABLES_MAX
     }
 
     fn memories(&self) -> usize {

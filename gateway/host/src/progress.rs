@@ -19,8 +19,10 @@ impl Progress {
     }
 
     /// Replaces the report; a fraction outside of 0..=1 is taken as the nearest, NaN as 0.
-    pub fn report(&self, fraction: f64, mut message: String) {
-        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+    pub fn report(&self, fraction: f64, message: String) {
+        // A copy, since truncating would keep the guest's whole string allocated.
+        let message =
+            message.get(..message.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or_default().to_owned();
         let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((fraction, message));
     }

@@ -117,7 +117,9 @@ impl<'a> Context<'a> {
             };
         }
         match error.kind.blame() {
-            Blame::Caller => line!(info),
+            // Callers decide how many of these there are: they are written on request only.
+            Blame::Caller => line!(debug),
+            Blame::Gateway if error.kind.retry() => line!(debug),
             Blame::Task => line!(warn),
             Blame::Gateway => line!(error),
         }

@@ -74,6 +74,9 @@ fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request)
     Ok((Given::Bytes(bytes), Request::default()))
 }
 
+/// Fields of a URL-encoded document; each costs many times its bytes before it is checked.
+const PAIRS_MAX: usize = 4096;
+
 /// Parameters by name from a JSON or URL-encoded document.
 fn named(args: &mut Args<'_>, content_type: Option<&str>, bytes: &[u8]) -> Result<(), Error> {
     match content_type {
@@ -84,7 +87,15 @@ fn named(args: &mut Args<'_>, content_type: Option<&str>, bytes: &[u8]) -> Resul
             if matches!(bytes.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
                 return args.json(bytes).map_err(refused);
             }
-            let pairs: Vec<(String, String)> = url::form_urlencoded::parse(bytes).into_owned().collect();
+            let pairs: Vec<_> = url::form_urlencoded::parse(bytes).take(PAIRS_MAX + 1).collect();
+            if pairs.len() > PAIRS_MAX {
+                return Err(Error::new(
+                    Kind::InputTooLarge,
+                    format!("found more than {PAIRS_MAX} form fields; send long lists as JSON"),
+                )
+                .limit("fields", PAIRS_MAX.to_string())
+                .at(Phase::Instantiate));
+            }
             args.query(&pairs).map_err(refused)
         }
         Some(media) => Err(Error::new(

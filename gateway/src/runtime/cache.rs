@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 use std::fs::{self, File};
 use std::hash::{Hash as _, Hasher};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use wasmtime::component::Component;
@@ -37,7 +38,11 @@ impl CodeCache {
     /// It cannot be made.
     pub fn open(folder: &Path, engine: &Engine) -> anyhow::Result<Self> {
         let folder = folder.join("code");
-        fs::create_dir_all(&folder)
+        // What lies in it is run as it is: nobody else may write there.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
             .with_context(|| format!("cannot create the cache folder {}", folder.display()))?;
         let mut hasher = Hashed(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -54,7 +59,7 @@ impl CodeCache {
     fn read(path: &Path) -> Option<Vec<u8>> {
         let mut entry = fs::read(path).ok()?;
         let (checksum, code) = entry.split_at_checked(CHECKSUM_BYTES)?;
-        if Sha256::digest(code).as_slice() != checksum {
+        if *checksum_of(path, code) != *checksum {
             tracing::warn!(entry = %path.display(), "compiled code in the cache is damaged: compiling again");
             return None;
         }
@@ -65,7 +70,7 @@ impl CodeCache {
     }
 
     fn write(&self, path: &Path, code: &[u8]) {
-        let mut entry = Sha256::digest(code).to_vec();
+        let mut entry = checksum_of(path, code).to_vec();
         entry.extend_from_slice(code);
         let aside = path.with_extension(format!("{}.{ASIDE}", std::process::id()));
         let written = fs::write(&aside, entry).and_then(|()| fs::rename(&aside, path));
@@ -95,6 +100,12 @@ impl CodeCache {
         }
         Ok(())
     }
+}
+
+/// Over the code and the name it is kept under, so that an entry under another's name is damaged too.
+fn checksum_of(path: &Path, code: &[u8]) -> impl AsRef<[u8]> + std::ops::Deref<Target = [u8]> + use<> {
+    let name = path.file_name().unwrap_or_default();
+    Sha256::new().chain_update(name.as_encoded_bytes()).chain_update(code).finalize()
 }
 
 /// Compiles a component, or takes its code from the cache.

@@ -64,6 +64,15 @@ const CORE_INSTANCES_PER_RUN: u32 = 4;
 /// Tables in such a component.
 const TABLES_PER_RUN: u32 = 3;
 
+/// Core instances of one component; componentize-py's interpreters have about twenty.
+const CORE_INSTANCES_MAX: u32 = 64;
+
+/// Memories of one component; one is usual.
+const MEMORIES_MAX: u32 = 8;
+
+/// Tables of one component.
+const TABLES_MAX: u32 = 64;
+
 /// Entries of one table slot; 20,000 is wasmtime's default, interpreters and Go need more.
 const TABLE_ELEMENTS: usize = 100_000;
 
@@ -163,8 +172,9 @@ pub fn engine(settings: &Settings) -> anyhow::Result<Engine> {
     let mut config = Config::new();
     // Preemption, deadlines and cancelling all hang on it.
     config.epoch_interruption(true);
-    // Traps name the guest's functions; files and lines only where the module carries DWARF.
-    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    // Traps name the guest's functions, from the name section. Files and lines would have the host parse
+    // the guest's DWARF at every trap, recursively and on the guest's stack: a hostile module ends the process.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
     // Each run has one stack; shared memory would let guests wait on one another's threads.
     config.shared_memory(false);
@@ -198,6 +208,10 @@ fn pooling(runs: Runs) -> PoolingAllocationConfig {
         .table_elements(TABLE_ELEMENTS)
         .max_core_instance_size(INSTANCE_BYTES)
         .max_component_instance_size(INSTANCE_BYTES)
+        // So that no run takes the slots of many: what is over is refused at load.
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
         .max_tables_per_module(16)
         .max_memories_per_module(4)
         .max_unused_warm_slots(WARM_SLOTS)

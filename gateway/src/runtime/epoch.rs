@@ -27,6 +27,8 @@ pub fn arm(store: &mut Store<Host>, run: Run) {
     store.epoch_deadline_callback(move |_| match run.verdict() {
         Verdict::Continue => Ok(UpdateDeadline::Continue(1)),
         Verdict::Yield => Ok(UpdateDeadline::Yield(1)),
+        // Nobody is left to read where the guest was: the pool drops it at the yield.
+        Verdict::Stop(Stop::Cancelled | Stop::Shutdown) => Ok(UpdateDeadline::Yield(1)),
         // An error instead of a yield: it carries the guest's backtrace to the caller.
         Verdict::Stop(why) => Err(wasmtime::Error::from(Stopped(why))),
     });

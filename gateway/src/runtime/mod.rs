@@ -193,22 +193,46 @@ impl Prepared {
                 format!("{name:?} is exported but cannot be called: {}", hidden.reason),
             ));
         }
-        let known = self.functions.iter().map(|f| self.shortest(f));
-        let mut error = Error::new(ErrorKind::UnknownFunction, String::new()).nearest(name, known.clone());
-        let known: Vec<String> = known.collect();
-        error.detail = format!("found {name:?}, expected one of: {}", known.join(", "));
+        let known = self.shortest_names(|_| true);
+        let mut error = Error::new(ErrorKind::UnknownFunction, String::new());
+        if name.len() <= NEAREST_BYTES_MAX && known.len() <= NEAREST_CANDIDATES_MAX {
+            error = error.nearest(name, known.iter().cloned());
+        }
+        let quoted: String = name.chars().take(NEAREST_BYTES_MAX).collect();
+        error.detail = format!("found {quoted:?}, expected one of: {}", listed(&known));
         Err(error)
     }
 
-    /// The plain name, or the full one where two interfaces have functions of that name.
-    fn shortest(&self, function: &Function) -> String {
-        let twice = self.functions.iter().filter(|other| other.name == function.name).count() > 1;
-        if twice { function.full_name() } else { function.name.clone() }
+    /// The plain names of some functions, or the full ones where two interfaces share a name.
+    fn shortest_names(&self, which: impl Fn(&Function) -> bool) -> Vec<String> {
+        let mut uses: BTreeMap<&str, usize> = BTreeMap::new();
+        for function in &self.functions {
+            *uses.entry(&function.name).or_default() += 1;
+        }
+        let twice = |function: &Function| uses.get(function.name.as_str()).is_some_and(|uses| *uses > 1);
+        let name = |f: &Function| if twice(f) { f.full_name() } else { f.name.clone() };
+        self.functions.iter().filter(|f| which(f)).map(name).collect()
     }
 
     fn ambiguous(&self, why: &str, which: impl Fn(&Function) -> bool) -> Error {
-        let names: Vec<String> =
-            self.functions.iter().filter(|f| which(f)).map(|f| self.shortest(f)).collect();
-        Error::new(ErrorKind::AmbiguousFunction, format!("{why}; name one of: {}", names.join(", ")))
+        let names = self.shortest_names(which);
+        Error::new(ErrorKind::AmbiguousFunction, format!("{why}; name one of: {}", listed(&names)))
+    }
+}
+
+/// Names an error lists; a module may export any number.
+const NAMES_SHOWN_MAX: usize = 20;
+
+/// Longest unknown name that is compared with the known ones, in bytes: the comparison is quadratic.
+const NEAREST_BYTES_MAX: usize = 64;
+
+/// Most known names that an unknown one is compared with.
+const NEAREST_CANDIDATES_MAX: usize = 1_000;
+
+fn listed(names: &[String]) -> String {
+    let shown = names.get(..NAMES_SHOWN_MAX).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(NAMES_SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }

@@ -20,6 +20,12 @@ const STDERR_BYTES_MAX: usize = 4 << 10;
 /// Frames of a backtrace that its caller gets to see.
 const FRAMES_MAX: usize = 24;
 
+/// Characters of a cause that reach the log.
+const CAUSE_CHARS_MAX: usize = 500;
+
+/// Characters of a function's name in a backtrace.
+const NAME_CHARS_MAX: usize = 200;
+
 /// The error of a run that failed inside the engine.
 #[must_use]
 pub fn failed(error: wasmtime::Error, host: &Host, limits: &Limits, phase: Phase) -> Error {
@@ -29,7 +35,10 @@ pub fn failed(error: wasmtime::Error, host: &Host, limits: &Limits, phase: Phase
         problem.backtrace = frames(&error);
         problem.stderr = stderr;
     }
-    problem.cause = Some(error.into());
+    // The root alone: rendering the chain would demangle the guest's names, which a hostile module can
+    // make arbitrarily long.
+    let root: String = error.root_cause().to_string().chars().take(CAUSE_CHARS_MAX).collect();
+    problem.cause = Some(anyhow::Error::msg(root));
     problem.at(phase)
 }
 
@@ -58,6 +67,19 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
             format!("the guest called exit({}) instead of returning; return a value or an error", exit.0),
         );
     }
+    if let Some(Trap::StackOverflow) = error.downcast_ref::<Trap>() {
+        return Error::new(
+            Kind::StackOverflow,
+            "the guest's call stack is exhausted: endless recursion, or --stack is too small for it",
+        );
+    }
+    if host.limiter.host_failed() || out_of_memory(error) {
+        return Error::new(
+            Kind::MemoryFull,
+            "the system gave no more memory or memory maps; try again, or raise vm.max_map_count, \
+             or lower --max-runs",
+        );
+    }
     // A refused growth usually ends in a trap or an abort of the guest's allocator.
     if host.limiter.refused() {
         return memory_exceeded(limits);
@@ -66,10 +88,6 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
         return unnamed(error);
     };
     match trap {
-        Trap::StackOverflow => Error::new(
-            Kind::StackOverflow,
-            "the guest's call stack is exhausted: endless recursion, or --stack is too small for it",
-        ),
         Trap::UnreachableCodeReached => match stderr.and_then(panic_message) {
             Some(message) => Error::new(Kind::Trap, format!("the guest panicked: {message}")),
             None => Error::new(Kind::Trap, format!("the guest trapped: {trap}")),
@@ -77,6 +95,13 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
         Trap::AllocationTooLarge => memory_exceeded(limits),
         _ => Error::new(Kind::Trap, format!("the guest trapped: {trap}")),
     }
+}
+
+/// Whether the system refused memory to the engine.
+fn out_of_memory(error: &wasmtime::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    let errno = error.downcast_ref::<rustix::io::Errno>().map(|errno| errno.raw_os_error());
+    io.or(errno) == Some(rustix::io::Errno::NOMEM.raw_os_error())
 }
 
 /// Engine errors without a type of their own, told apart by their text.
@@ -87,12 +112,6 @@ fn unnamed(error: &wasmtime::Error) -> Error {
             Kind::OutputTooLarge,
             "the values that crossed between guest and host are over the limit; \
              return bytes from a function of one list<u8>, or through unblock:task/body",
-        );
-    }
-    if text.contains("memory minimum size") || text.contains("table minimum size") {
-        return Error::new(
-            Kind::MemoryExceeded,
-            "the module starts with more memory than its limit; raise `memory` under [limits] in its manifest",
         );
     }
     if error.is::<WasmBacktrace>() {
@@ -157,30 +176,25 @@ pub fn stopped(why: Stop, limits: &Limits) -> Error {
     }
 }
 
-/// The innermost guest frames as `function (file:line:column)`.
+/// The innermost guest frames, by function name.
 fn frames(error: &wasmtime::Error) -> Vec<String> {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     trace.frames().iter().take(FRAMES_MAX).map(frame).collect()
 }
 
 fn frame(frame: &wasmtime::FrameInfo) -> String {
-    let place = frame.symbols().first().and_then(|symbol| {
-        let file = symbol.file()?;
-        let line = symbol.line()?;
-        Some(format!(" ({file}:{line})"))
-    });
-    let name = frame.symbols().first().and_then(|symbol| symbol.name()).or_else(|| frame.func_name());
-    let name = match name {
-        Some(name) => demangled(name),
+    match frame.func_name() {
+        // Rust names as people write them; the demangler bounds what it writes.
+        Some(name) if name.len() <= MANGLED_BYTES_MAX => {
+            format!("{:#}", rustc_demangle::demangle(name)).chars().take(NAME_CHARS_MAX).collect()
+        }
+        Some(name) => name.chars().take(NAME_CHARS_MAX).collect(),
         None => format!("function {}", frame.func_index()),
-    };
-    format!("{name}{}", place.unwrap_or_default())
+    }
 }
 
-/// Rust and C++ names as people write them.
-fn demangled(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
-}
+/// Longest name that is demangled, in bytes.
+const MANGLED_BYTES_MAX: usize = 4 << 10;
 
 /// The message of a Rust panic on the guest's standard error, with its place.
 fn panic_message(stderr: &str) -> Option<String> {
