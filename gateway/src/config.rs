@@ -58,7 +58,7 @@ pub struct Flags {
     #[arg(long, env = "UNBLOCK_HTTP_THREADS", value_name = "N", help_heading = "Machine")]
     pub http_threads: Option<String>,
     /// Niceness of the worker threads, 0 to 19, so that HTTP comes first.
-    #[arg(long, env = "UNBLOCK_NICE", value_name = "N", default_value = "5", help_heading = "Machine")]
+    #[arg(long, env = "UNBLOCK_NICE", value_name = "N", default_value = "1", help_heading = "Machine")]
     pub nice: String,
     /// Runs in flight at most [default: from vm.max_map_count and memory].
     #[arg(long, env = "UNBLOCK_MAX_RUNS", value_name = "N", help_heading = "Machine")]
