@@ -1,8 +1,8 @@
 //! The log: who may write to it, in which form, under which field names.
 //!
 //! Lines go to standard error: text for people, JSON for machines. Fields are dotted names with the
-//! unit last (`call.id`, `task.name`, `elapsed_ms`); values that guests or callers sent are never
-//! logged, only their sizes. Knows no layer above it.
+//! unit last (`call.id`, `task.name`, `elapsed_ms`); arguments and results are never logged;
+//! the cause of a failed run may quote a few words of its guest. Knows no layer above it.
 
 use tracing_subscriber::EnvFilter;
 
