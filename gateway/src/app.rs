@@ -114,7 +114,7 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
         .build()
         .context("starting the HTTP threads")?;
     // The port first: a second gateway should fail before it reserves slots and compiles.
-    let listener = tokio.block_on(tokio::net::TcpListener::bind(config.listen)).map_err(|error| {
+    let listener = tokio.block_on(http::listen(config.listen)).map_err(|error| {
         let remedy = match error.kind() {
             std::io::ErrorKind::AddrInUse => {
                 "another process listens there; stop it, or choose another with --listen"

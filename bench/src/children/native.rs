@@ -1,7 +1,8 @@
 //! The references: axum handlers that do the same work natively, inline or by `spawn_blocking`.
 //!
-//! As many HTTP threads as the gateway's, and tokio's default of 512 blocking threads, which is
-//! what one gets without thinking. Loops end by themselves, since nobody can stop them.
+//! As many HTTP threads and as long a backlog as the gateway's, and tokio's default of 512 blocking
+//! threads, which is what one gets without thinking. Loops end by themselves, since nobody can stop
+//! them.
 
 use axum::Router;
 use axum::extract::{Query, State};
@@ -10,6 +11,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use serde::Deserialize;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -57,7 +59,7 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::Blocking => routes.route("/add", get(add_blocking)).route("/sleep", get(sleep_blocking)),
     };
     let routes = routes.with_state(Arc::clone(&running));
-    let listener = tokio.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+    let listener = tokio.block_on(unblock::http::listen(SocketAddr::from(([127, 0, 0, 1], 0))))?;
     let address = listener.local_addr()?;
     let listener = listener.tap_io(|stream| {
         // Fails only on a connection that is gone already.

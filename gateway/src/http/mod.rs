@@ -21,7 +21,7 @@ mod socket;
 mod tasks;
 mod timing;
 
-pub use server::serve;
+pub use server::{listen, serve};
 
 use crate::invoke::Invoker;
 use crate::limits::{KIB, MIB};
