@@ -87,7 +87,8 @@ pub struct Config {
     pub guaranteed_share: u32,
     /// Niceness of the worker threads (Linux: 0 normal, 19 last). Failing to set it is no error.
     pub nice: i32,
-    /// How long one idle worker spins before it sleeps; the others sleep at once.
+    /// How long one idle worker spins before it sleeps, while work comes often enough to be caught
+    /// that way; the others sleep at once.
     pub spin: Duration,
     /// Permits out at once, over all shares.
     pub max_runs: usize,

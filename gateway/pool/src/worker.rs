@@ -16,6 +16,10 @@ const SPINS_PER_CLOCK: u32 = 32;
 /// Workers that may spin at once: a second one finds nothing the first doesn't.
 const SPINNERS_MAX: usize = 1;
 
+/// A worker spins only if its last idle time was at most this many spins long. Where work comes
+/// rarely, spinning catches none of it and keeps the core from the thread that takes the result.
+const IDLE_SPINS_MAX: u64 = 4;
+
 pub(crate) fn run(shared: &Shared, index: usize) {
     let Some(signal) = shared.signals.get(index) else {
         return;
@@ -24,16 +28,23 @@ pub(crate) fn run(shared: &Shared, index: usize) {
     signal.register();
     // The CPU clock as last read: the end of one slice is the start of the next.
     let mut cpu_ns = None;
+    let mut idle_since_ns = None;
+    let mut spinning_pays = false;
     loop {
         match shared.next(index) {
             Next::Slice(ready, taken) => {
                 let start_ns = cpu_ns.take().unwrap_or_else(thread_cpu_ns);
                 let now_ns = shared.clock.now_ns();
+                if let Some(since_ns) = idle_since_ns.take() {
+                    let idle_ns = now_ns.saturating_sub(since_ns);
+                    spinning_pays = idle_ns <= shared.spin_ns.saturating_mul(IDLE_SPINS_MAX);
+                }
                 cpu_ns = poll_slice(ready, &taken, now_ns, start_ns);
             }
             Next::Idle => {
                 cpu_ns = None;
-                if !spin(shared, signal) {
+                idle_since_ns = idle_since_ns.or_else(|| Some(shared.clock.now_ns()));
+                if !(spinning_pays && spin(shared, signal)) {
                     signal.sleep();
                 }
             }
