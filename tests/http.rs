@@ -286,6 +286,24 @@ async fn a_body_over_the_limit_is_refused_from_the_header_and_while_it_comes() {
 }
 
 #[tokio::test]
+async fn a_client_that_still_sends_a_refused_body_is_not_reset() {
+    let manifest = "[limits]\ninput = \"1KiB\"\n";
+    let server = Gateway::new().file("greeter.wasm", greeter()).manifest("greeter", manifest).start();
+    let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
+    let head = "POST /tasks/greeter/greet HTTP/1.1\r\nhost: x\r\ncontent-length: 9000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Refused with the header, long before the last of this is sent: longer than an impatient
+    // server would wait, with pauses as a slow link makes them.
+    for _ in 0..9 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        stream.write_all(&[b' '; 1_000]).await.expect("no reset while the body is sent");
+    }
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    raw_problem(&String::from_utf8_lossy(&reply), 413, "input-too-large");
+}
+
+#[tokio::test]
 async fn a_client_that_sends_its_body_too_slowly_gets_408() {
     let slow =
         Gateway::new().wat("maths", MATHS).set(|config| config.http.body_timeout = Duration::from_millis(60));

@@ -12,13 +12,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// How long input is discarded after a refusal: time for the client to notice the response.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long input is discarded after a refusal at most: time for the client to send what it has
+/// begun and to notice the response. As nginx's `lingering_time`.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long the next input is waited for meanwhile. As nginx's `lingering_timeout`.
+const LINGER_IDLE: Duration = Duration::from_secs(5);
 
 /// Bytes discarded at a time, on the stack.
 const DISCARD_BYTES: usize = 4096;
@@ -32,7 +36,8 @@ pub struct Socket {
     write_timeout: Duration,
     /// Set by the last response: the request's body may not have been read to its end.
     linger: Arc<AtomicBool>,
-    said_goodbye: bool,
+    /// When the sending side was closed.
+    goodbye: Option<Instant>,
     /// Runs while a write or the goodbye waits for the client.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -40,7 +45,7 @@ pub struct Socket {
 impl Socket {
     /// Wraps a connection.
     pub fn new(stream: TcpStream, write_timeout: Duration, linger: Arc<AtomicBool>) -> Self {
-        Self { stream: TokioIo::new(stream), write_timeout, linger, said_goodbye: false, timer: None }
+        Self { stream: TokioIo::new(stream), write_timeout, linger, goodbye: None, timer: None }
     }
 
     /// Passes a write's outcome on, unless the client has taken nothing for too long.
@@ -60,16 +65,15 @@ impl Socket {
     }
 
     /// Discards input until the client is done, or time is up.
-    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn discard(&mut self, cx: &mut Context<'_>, goodbye: Instant) -> Poll<()> {
         let mut bytes = [0; DISCARD_BYTES];
         for _ in 0..DISCARDS_PER_POLL_MAX {
-            if self.wait(cx, LINGER).is_ready() {
-                return Poll::Ready(());
-            }
+            let left = LINGER.saturating_sub(goodbye.elapsed());
             let mut buffer = ReadBuf::new(&mut bytes);
-            match ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut buffer)) {
-                Ok(()) if !buffer.filled().is_empty() => {}
-                _ => return Poll::Ready(()),
+            match Pin::new(self.stream.inner_mut()).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() && !left.is_zero() => self.timer = None,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return self.wait(cx, left.min(LINGER_IDLE)),
             }
         }
         cx.waker().wake_by_ref();
@@ -111,13 +115,16 @@ impl Write for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.said_goodbye {
-            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.said_goodbye = true;
-            self.timer = None;
-        }
+        let goodbye = match self.goodbye {
+            Some(goodbye) => goodbye,
+            None => {
+                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                self.timer = None;
+                *self.goodbye.insert(Instant::now())
+            }
+        };
         if self.linger.load(Ordering::Relaxed) {
-            ready!(self.discard(cx));
+            ready!(self.discard(cx, goodbye));
         }
         Poll::Ready(Ok(()))
     }
