@@ -67,7 +67,7 @@ async fn serve_says_where_it_listens_and_answers_there() {
 #[tokio::test]
 async fn the_log_is_json_where_that_is_asked_for() {
     let folder = maths();
-    let program = Program::serve(folder.path(), &["--log-format", "json", "--log", "unblock=debug"]).await;
+    let program = Program::serve(folder.path(), &["--log-format", "json", "--log", "gateway=debug"]).await;
     assert_eq!(program.status("/nothing").await, Some(404));
     eventually("the line of the failed call", || program.log().contains("unknown-path"));
     for line in program.log().lines() {

@@ -11,7 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
-use unblock::runtime::ExtraImports;
+use gateway::runtime::ExtraImports;
 
 const EPOCH: &str = include_str!("guests/epoch.wat");
 

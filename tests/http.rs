@@ -528,7 +528,7 @@ async fn large_texts_are_compressed_for_clients_that_accept_it() {
 async fn the_type_of_each_problem_leads_to_a_page() {
     let server = Gateway::new().start();
     let list = server.get("/problems").await.ok();
-    for kind in unblock::error::Kind::ALL {
+    for kind in gateway::error::Kind::ALL {
         let path = format!("/problems/{}", kind.slug());
         let page = server.get(&path).await.ok();
         assert!(page.contains(kind.title()) && page.contains("To act: the "), "{page}");

@@ -193,7 +193,7 @@ fn every_problem_and_flag_stands_in_the_readme_or_the_docs() {
         .iter()
         .map(|file| std::fs::read_to_string(repository().join(file)).unwrap_or_default())
         .collect();
-    let missing: Vec<&str> = unblock::error::Kind::ALL
+    let missing: Vec<&str> = gateway::error::Kind::ALL
         .iter()
         .map(|kind| kind.slug())
         .filter(|slug| *slug != "cancelled" && !texts.contains(&format!("`{slug}`")))

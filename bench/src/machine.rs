@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime};
-use unblock::runtime::engine::Runs;
+use gateway::runtime::engine::Runs;
 
 /// The machine, a line per property.
 pub fn describe(quick: bool) -> Vec<String> {

@@ -41,7 +41,7 @@ pub struct Flags {
         help_heading = "Server"
     )]
     pub log_format: String,
-    /// What is logged, e.g. "info" or "warn,unblock=debug".
+    /// What is logged, e.g. "info" or "warn,gateway=debug".
     #[arg(
         long,
         env = "UNBLOCK_LOG",

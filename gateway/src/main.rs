@@ -6,5 +6,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    unblock::cli::main()
+    gateway::cli::main()
 }

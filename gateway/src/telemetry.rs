@@ -17,7 +17,7 @@ pub enum LogFormat {
 }
 
 /// Default filter: our own lines from `info` on, everybody else's warnings.
-const FILTER_DEFAULT: &str = "warn,unblock=info";
+const FILTER_DEFAULT: &str = "warn,gateway=info";
 
 /// Installs the subscriber, unless there is one already. `filter` is an `EnvFilter` directive;
 /// `colours` colours text lines.
@@ -27,7 +27,7 @@ const FILTER_DEFAULT: &str = "warn,unblock=info";
 pub fn install(format: LogFormat, filter: Option<&str>, colours: bool) -> Result<(), String> {
     let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or(FILTER_DEFAULT);
     let filter = EnvFilter::try_new(filter).map_err(|error| {
-        format!("found {filter:?}, expected a filter such as \"info\" or \"warn,unblock=debug\": {error}")
+        format!("found {filter:?}, expected a filter such as \"info\" or \"warn,gateway=debug\": {error}")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // Another subscriber stays: tests start several servers in one process.

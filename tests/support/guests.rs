@@ -7,7 +7,7 @@
 use super::repository;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
-use unblock::runtime::ExtraImports;
+use gateway::runtime::ExtraImports;
 use wit_component::StringEncoding;
 
 /// Memory and an allocator that only goes forward, as the canonical ABI asks for. 0 to 1023 is the

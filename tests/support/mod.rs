@@ -21,9 +21,9 @@ use clap::Parser as _;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use unblock::config::{Config, Flags};
-use unblock::runtime::ExtraImports;
-use unblock::runtime::engine::Runs;
+use gateway::config::{Config, Flags};
+use gateway::runtime::ExtraImports;
+use gateway::runtime::engine::Runs;
 
 /// Runs in flight at most in a test's server: each reserves 4 GiB of address space, and many
 /// servers share the test process.
@@ -114,7 +114,7 @@ impl Gateway {
         }
         let extra = self.extra;
         // Its own thread: a tokio runtime cannot be started from inside another.
-        let server = std::thread::spawn(move || unblock::app::start(&config, extra).unwrap()).join().unwrap();
+        let server = std::thread::spawn(move || gateway::app::start(&config, extra).unwrap()).join().unwrap();
         eventually("the first scan", || server.registry().ready());
         Server { inner: Some(server), folder: self.folder }
     }
@@ -122,7 +122,7 @@ impl Gateway {
 
 /// A running gateway.
 pub struct Server {
-    inner: Option<unblock::app::Server>,
+    inner: Option<gateway::app::Server>,
     folder: tempfile::TempDir,
 }
 
@@ -135,7 +135,7 @@ pub struct Reply {
 
 impl Server {
     /// The gateway itself.
-    pub fn app(&self) -> &unblock::app::Server {
+    pub fn app(&self) -> &gateway::app::Server {
         self.inner.as_ref().unwrap()
     }
 

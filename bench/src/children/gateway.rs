@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use unblock::app::{self, Server};
-use unblock::config::{Config, Flags};
+use gateway::app::{self, Server};
+use gateway::config::{Config, Flags};
 use unblock_pool::Pool;
 
 /// How long the tasks may take to load.

@@ -59,7 +59,7 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
         Mode::Blocking => routes.route("/add", get(add_blocking)).route("/sleep", get(sleep_blocking)),
     };
     let routes = routes.with_state(Arc::clone(&running));
-    let listener = tokio.block_on(unblock::http::listen(SocketAddr::from(([127, 0, 0, 1], 0))))?;
+    let listener = tokio.block_on(gateway::http::listen(SocketAddr::from(([127, 0, 0, 1], 0))))?;
     let address = listener.local_addr()?;
     let listener = listener.tap_io(|stream| {
         // Fails only on a connection that is gone already.

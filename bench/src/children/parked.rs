@@ -9,11 +9,11 @@ use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unblock::app::{self, Core, TaskLoader};
-use unblock::invoke::Call;
-use unblock::registry::{Task, load_file};
-use unblock::runtime::Observed;
-use unblock::task::{Arguments, Format, Output};
+use gateway::app::{self, Core, TaskLoader};
+use gateway::invoke::Call;
+use gateway::registry::{Task, load_file};
+use gateway::runtime::Observed;
+use gateway::task::{Arguments, Format, Output};
 
 /// Calls that are made first, so that what is made once is not counted.
 const WARM_UP: usize = 64;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
-use unblock::runtime::engine::Runs;
+use gateway::runtime::engine::Runs;
 
 const CALLS: usize = 5_000;
 const SECONDS: u64 = 4;

@@ -32,7 +32,7 @@
 //! ones and whatever exceeds [`Limits`] is refused although the schema has no word for it.
 //!
 //! ```
-//! use unblock::values::{Limits, Param, Shape, decode_args, encode, params_schema};
+//! use gateway::values::{Limits, Param, Shape, decode_args, encode, params_schema};
 //!
 //! let params = [Param::new("max-width", Shape::U32), Param::new("note", Shape::option(Shape::String))];
 //! let args = decode_args(&params, br#"{"max-width": 640}"#, &Limits::default())?;
@@ -51,7 +51,7 @@
 //! Each row, read and written again:
 //!
 //! ```
-//! use unblock::values::{Case, Limits, Shape, decode_value, encode};
+//! use gateway::values::{Case, Limits, Shape, decode_value, encode};
 //!
 //! let again = |shape: Shape, json: &str| -> Result<String, Box<dyn std::error::Error>> {
 //!     let val = decode_value(&shape, json.as_bytes(), &Limits::default())?;
