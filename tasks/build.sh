@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Builds every sample task: tasks/NAME/ becomes the WebAssembly component tasks/NAME.wasm.
+# Builds every sample task: tasks/NAME/ becomes the WebAssembly component tasks/NAME.wasm; and the
+# guests that the tests call: tests/guests/NAME/ becomes target/guests/NAME.wasm.
 #
-# Brings what is missing on a new machine first: a C linker for build scripts and the
-# wasm32-wasip2 standard library, from rustup or, where rustup cannot have it, from Debian.
+# Brings what is missing on a new machine first: a C linker for build scripts and the standard
+# libraries for WASI 0.2 and preview 1, from rustup or, where rustup cannot have them, from Debian.
 # A second run with nothing changed takes about a second and touches no file.
 #
 # Environment: CARGO_TARGET_DIR, where to build (default: target/ at the top of the repository).
 set -euo pipefail
 
 readonly target=wasm32-wasip2
+readonly preview1=wasm32-wasip1 # only a test guest is built for it, as a core module
 readonly toolchain=guests # the name under which rustup knows Debian's compiler
 readonly debian_packages=(rustc-web cargo-web rust-web-src rust-web-llvm wasi-libc)
 
@@ -34,11 +36,13 @@ apt_install() {
     quietly apt-get install -y -q --no-install-recommends "$@"
 }
 
-# True if the compiler that rustup (or the PATH) chooses has the target's standard library.
-has_target() {
-  local dir
-  dir=$(rustc --print target-libdir --target "$target" 2>/dev/null) &&
-    compgen -G "$dir/libstd-*.rlib" >/dev/null
+# True if the compiler that rustup (or the PATH) chooses has the targets' standard libraries.
+has_targets() {
+  local each dir
+  for each in "$target" "$preview1"; do
+    dir=$(rustc --print target-libdir --target "$each" 2>/dev/null) &&
+      compgen -G "$dir/libstd-*.rlib" >/dev/null || return
+  done
 }
 
 bring_linker() {
@@ -49,33 +53,36 @@ bring_linker() {
   apt_install build-essential || fail "apt-get could not install build-essential"
 }
 
-# Sets RUSTUP_TOOLCHAIN if the target comes from a compiler other than the default one.
-bring_target() {
-  has_target && return
-  if RUSTUP_TOOLCHAIN=$toolchain has_target && debian_is_current; then
+# Sets RUSTUP_TOOLCHAIN if the targets come from a compiler other than the default one.
+bring_targets() {
+  has_targets && return
+  if RUSTUP_TOOLCHAIN=$toolchain has_targets && debian_is_current; then
     export RUSTUP_TOOLCHAIN=$toolchain
     return
   fi
   if have rustup; then
-    say "adding the target $target with rustup"
-    RUSTUP_MAX_RETRIES=1 timeout 300 rustup target add "$target" >"$scratch/rustup" 2>&1 || true
-    has_target && return
-    say "rustup cannot get it: $(grep -m 1 -i error "$scratch/rustup" || tail -n 1 "$scratch/rustup")"
+    say "adding the targets $target and $preview1 with rustup"
+    RUSTUP_MAX_RETRIES=1 timeout 300 rustup target add "$target" "$preview1" >"$scratch/rustup" 2>&1 || true
+    has_targets && return
+    say "rustup cannot get them: $(grep -m 1 -i error "$scratch/rustup" || tail -n 1 "$scratch/rustup")"
   fi
   if can_install && have rustup; then
     bring_debian
     return
   fi
-  fail "the Rust standard library for $target is missing. Any of these helps:" \
-    "  rustup target add $target" \
+  fail "the Rust standard library for $target or $preview1 is missing. Any of these helps:" \
+    "  rustup target add $target $preview1" \
     "  run this script as root on Debian 12, which has packages for it"
 }
 
-debian_lib() { printf '/usr/lib/rustlib/%s/lib' "$target"; }
+debian_lib() { printf '/usr/lib/rustlib/%s/lib' "$1"; }
 
-# The library that bring_debian built belongs to exactly one version of Debian's compiler.
+# The libraries that bring_debian built belong to exactly one version of Debian's compiler.
 debian_is_current() {
-  [ "$(cat "$(debian_lib)/.built" 2>/dev/null)" = "$(/usr/bin/rustc --version 2>/dev/null)" ]
+  local each
+  for each in "$target" "$preview1"; do
+    [ "$(cat "$(debian_lib "$each")/.built" 2>/dev/null)" = "$(/usr/bin/rustc --version 2>/dev/null)" ] || return
+  done
 }
 
 # Debian packages a newer compiler, its sources and a libc for WASI, but no standard library
@@ -86,17 +93,18 @@ bring_debian() {
     apt_install "${debian_packages[@]}" || fail "apt-get could not install: ${debian_packages[*]}"
   fi
   if ! debian_is_current; then
-    say "building the standard library for $target, once (about a minute)"
-    build_std
+    say "building the standard libraries for $target and $preview1, once (about a minute)"
+    build_std "$target"
+    build_std "$preview1"
   fi
   quietly rustup toolchain link "$toolchain" /usr
   export RUSTUP_TOOLCHAIN=$toolchain
-  has_target || fail "Debian's compiler still lacks $target in $(debian_lib)"
+  has_targets || fail "Debian's compiler still lacks $target or $preview1 in /usr/lib/rustlib"
 }
 
-build_std() {
-  local lib work=$scratch/std
-  lib=$(debian_lib)
+build_std() { # TARGET
+  local lib for_target=$1 work=$scratch/std-$1
+  lib=$(debian_lib "$for_target")
   rm -rf "$lib"
   mkdir -p "$lib" "$work/src"
   ln -s /usr/lib/wasm32-wasi "$lib/self-contained" # where rustc looks for libc.a by itself
@@ -115,10 +123,10 @@ TOML
     cd "$work"
     quietly env -u RUSTC -u CARGO -u RUSTUP_TOOLCHAIN -u CARGO_ENCODED_RUSTFLAGS \
       PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Cembed-bitcode=yes \
-      /usr/bin/cargo build --release --target "$target" --target-dir "$work/target" \
+      /usr/bin/cargo build --release --target "$for_target" --target-dir "$work/target" \
       -Zbuild-std=std,panic_abort,panic_unwind,test
   )
-  cp "$work/target/$target/release/deps/"lib*.rlib "$lib/"
+  cp "$work/target/$for_target/release/deps/"lib*.rlib "$lib/"
   rm -f "$lib"/libsysroot-*.rlib
   /usr/bin/rustc --version >"$lib/.built"
 }
@@ -144,21 +152,40 @@ install_module() {
   say "tasks/$2.wasm ($(($(wc -c <"$module") / 1024)) KiB)"
 }
 
+# Compiles packages for one target; what comes out is in $out/TARGET/guest.
+compile() { # TARGET ARGUMENT...
+  local for_target=$1
+  shift
+  # Flags meant for this machine's own programs would replace those in .cargo/config.toml.
+  env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET \
+    cargo build --quiet --profile guest --target "$for_target" --target-dir "$out" "$@"
+}
+
+# The guests of the tests: one binary for both kinds of WASI command, one handler for each wasi:http.
+install_guests() {
+  compile "$preview1" -p guest-command
+  mkdir -p "$out/guests"
+  local pair
+  for pair in "$target/guest/guest_http_p2 http-p2" "$target/guest/guest_http_p3 http-p3" \
+    "$target/guest/guest-command command" "$preview1/guest/guest-command command-preview1"; do
+    cp "$out/${pair% *}.wasm" "$out/guests/${pair#* }.wasm"
+  done
+}
+
 main() {
   have cargo || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
   have cargo || fail "no cargo: install Rust first, see https://rustup.rs"
   cd "$root"
   bring_linker
-  bring_target
+  bring_targets
 
   local names name packages=() out=${CARGO_TARGET_DIR:-target}
   mapfile -t names < <(samples)
   [ "${#names[@]}" -gt 0 ] || fail "no folder of $tasks holds a task"
   for name in "${names[@]}"; do packages+=(-p "$name"); done
   say "compiling ${names[*]}"
-  # Flags meant for this machine's own programs would replace those in .cargo/config.toml.
-  env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET \
-    cargo build --quiet --profile guest --target "$target" --target-dir "$out" "${packages[@]}"
+  compile "$target" "${packages[@]}" -p guest-http-p2 -p guest-http-p3 -p guest-command
+  install_guests
 
   for name in "${names[@]}"; do
     local module=$out/$target/guest/${name//-/_}.wasm
