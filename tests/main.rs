@@ -11,6 +11,7 @@
 mod bounds;
 mod cancel;
 mod cli;
+mod commands;
 mod component;
 mod core_module;
 mod fairness;
@@ -19,5 +20,6 @@ mod http;
 mod limits;
 mod loading;
 mod samples;
+mod streams;
 mod support;
 mod tidy;

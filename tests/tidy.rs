@@ -7,19 +7,21 @@ use crate::support::repository;
 use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
-const RANKS: [(&str, u8); 15] = [
+const RANKS: [(&str, u8); 17] = [
     ("main", 10),
     ("lib", 10),
     ("cli", 9),
     ("app", 8),
     ("config", 7),
     ("http", 6),
+    ("local", 6),
     ("jobs", 5),
     ("invoke", 4),
     ("registry", 3),
     ("runtime", 2),
     ("values", 1),
     ("error", 0),
+    ("exchange", 0),
     ("limits", 0),
     ("task", 0),
     ("telemetry", 0),

@@ -2,11 +2,11 @@
 //!
 //! What cannot be found out is left out, never guessed.
 
+use gateway::runtime::engine::Runs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Instant, SystemTime};
-use gateway::runtime::engine::Runs;
 
 /// The machine, a line per property.
 pub fn describe(quick: bool) -> Vec<String> {

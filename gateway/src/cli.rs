@@ -11,8 +11,8 @@ use crate::invoke::{Call, Finished};
 use crate::registry::{self, Task};
 use crate::runtime::Observed;
 use crate::runtime::engine::Runs;
-use crate::task::{Arguments, Body, Format, Output};
-use crate::{limits, telemetry};
+use crate::task::{self, Arguments, Body, Format, Output};
+use crate::{limits, local, telemetry};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -66,12 +66,15 @@ Examples:
   unblock run tasks/primes.wat count 100
   unblock run tasks/sleep.wasm seconds=0.5
   unblock run tasks/password.wasm hash '{\"password\": \"correct horse\"}'
-  unblock run tasks/thumbnail.wasm width=200 --body photo.jpg > small.png"
+  unblock run tasks/thumbnail.wasm width=200 --body photo.jpg > small.png
+  echo 'a,b' | unblock run tasks/csv.wasm        a command: arguments, standard input, exit code
+  unblock run tasks/echo.wasm GET /hello         a wasi:http guest"
     )]
     Run {
         /// The module, a .wasm or .wat file; a manifest beside it counts.
         file: PathBuf,
-        /// The function (if the task has several), then its arguments.
+        /// The function (if the task has several), then its arguments; a command's arguments; method and
+        /// path for a wasi:http guest.
         #[arg(value_name = "FUNCTION] [ARGS", allow_negative_numbers = true)]
         rest: Vec<String>,
         /// File with the request body; "-" is standard input.
@@ -249,7 +252,11 @@ fn report(file: &Path, task: &Task) -> String {
     if let Some(description) = &prepared.description {
         let _ = writeln!(text, "\n{description}");
     }
-    text.push_str("\nfunctions\n");
+    text.push_str(match prepared.kind {
+        task::Kind::Http => "\ntakes HTTP requests as they come\n",
+        task::Kind::Command => "\na command: standard input, arguments, standard output\n",
+        task::Kind::Component | task::Kind::CoreModule => "\nfunctions\n",
+    });
     for function in &prepared.functions {
         let _ = writeln!(text, "  {}: {}", function.full_name(), function.signature());
         for line in function.description.iter().flat_map(|description| description.lines()) {
@@ -285,19 +292,15 @@ fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format
         let _ = writeln!(std::io::stderr(), "warning: {warning}");
     }
     let observed = Observed::default();
+    if task.prepared.kind.streams() {
+        return streams(&local, &task, rest, body, observed, format);
+    }
     let (function, arguments) = match arguments(&task, rest, body) {
         Ok(meant) => meant,
         Err(error) => return failed(&error, format),
     };
-    let call = Call {
-        id: Arc::from("local"),
-        task: Arc::clone(&task),
-        function,
-        arguments,
-        format,
-        wait: None,
-        observed: observed.clone(),
-    };
+    let call =
+        Call { task: Arc::clone(&task), function, arguments, format, wait: None, observed: observed.clone() };
     let finished = local.tokio.block_on(async {
         tokio::select! {
             finished = local.core.invoker.call(call) => Some(finished),
@@ -311,6 +314,44 @@ fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format
         Some(Finished { result: Ok(output), .. }) => {
             write(output);
             ExitCode::SUCCESS
+        }
+    }
+}
+
+/// `run` for a command or a `wasi:http` guest.
+fn streams(
+    local: &Local,
+    task: &Arc<Task>,
+    words: &[String],
+    body: Option<&Path>,
+    observed: Observed,
+    format: Format,
+) -> ExitCode {
+    let input: Box<dyn std::io::Read + Send> = match body {
+        Some(path) if path != Path::new("-") => match std::fs::File::open(path) {
+            Ok(file) => Box::new(file),
+            Err(error) => return fail(EXIT_USAGE, format!("cannot read {}: {error}", path.display())),
+        },
+        // A request without a body is the common one; a command reads what its caller's shell gives it.
+        None if task.prepared.kind == task::Kind::Http => Box::new(std::io::empty()),
+        _ => Box::new(std::io::stdin()),
+    };
+    let ended = local.tokio.block_on(async {
+        tokio::select! {
+            ended = local::exchange(&local.core.invoker, task, words, input, observed.clone()) => Some(ended),
+            () = show(observed) => None,
+            _ = tokio::signal::ctrl_c() => None,
+        }
+    });
+    match ended {
+        None => fail(EXIT_FAILED, "stopped"),
+        Some(Ok(())) => ExitCode::SUCCESS,
+        Some(Err(error)) => {
+            let exit = error.value.as_deref().and_then(|value| serde_json::from_str::<Value>(value).ok());
+            let code = exit.and_then(|value| value.get("exit_code")?.as_i64());
+            let told = failed(&error, format);
+            // A command's own exit code is the caller's to see.
+            code.and_then(|code| u8::try_from(code).ok()).map_or(told, ExitCode::from)
         }
     }
 }

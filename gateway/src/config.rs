@@ -132,6 +132,14 @@ pub struct Flags {
         help_heading = "Default limits of a call (a manifest may ask for others)"
     )]
     pub output: String,
+    /// Default largest body of tasks that stream, in either direction [default: any size].
+    #[arg(
+        long,
+        env = "UNBLOCK_STREAM",
+        value_name = "SIZE",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
+    pub stream: Option<String>,
     /// Default number of runs of one task in flight.
     #[arg(
         long,
@@ -204,6 +212,14 @@ pub struct Flags {
         help_heading = "Ceilings (cap what manifests ask for)"
     )]
     pub max_output: String,
+    /// Largest body of tasks that stream [default: any size].
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_STREAM",
+        value_name = "SIZE",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
+    pub max_stream: Option<String>,
     /// Most runs of one task in flight.
     #[arg(
         long,
@@ -407,6 +423,7 @@ fn default_limits(flags: &Flags, reader: &mut Reader) -> Limits {
         memory: reader.size("memory", &flags.memory),
         input: reader.size("input", &flags.input),
         output: reader.size("output", &flags.output),
+        stream: flags.stream.as_ref().map(|text| reader.size("stream", text)),
         concurrency: reader.count("concurrency", &flags.concurrency, 1..=usize::MAX),
         queue: reader.count("queue", &flags.queue, 0..=usize::MAX),
         queue_wait: reader.time("queue-wait", &flags.queue_wait),
@@ -420,6 +437,7 @@ fn ceilings(flags: &Flags, reader: &mut Reader) -> Ceilings {
         memory: reader.size("max-memory", &flags.max_memory),
         input: reader.size("max-input", &flags.max_input),
         output: reader.size("max-output", &flags.max_output),
+        stream: flags.max_stream.as_ref().map(|text| reader.size("max-stream", text)),
         concurrency: reader.count("max-concurrency", &flags.max_concurrency, 1..=usize::MAX),
         queue: reader.count("max-queue", &flags.max_queue, 0..=usize::MAX),
         queue_wait: reader.time("max-queue-wait", &flags.max_queue_wait),

@@ -21,20 +21,22 @@
 //! | 9 | [`cli`] | request details |
 //! | 8 | [`app`] | who started it |
 //! | 7 | [`config`] | how things run |
-//! | 6 | [`http`] | wasmtime, stores, threads |
+//! | 6 | [`http`], [`local`] | wasmtime, stores |
 //! | 4 | [`invoke`] | who asked |
 //! | 3 | [`registry`] | wasmtime types |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
 //! | 1 | [`values`], the crate `unblock_pool` | each other |
-//! | 0 | [`error`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
+//! | 0 | [`error`], [`exchange`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod exchange;
 pub mod http;
 pub mod invoke;
 pub mod limits;
+pub mod local;
 pub mod registry;
 pub mod runtime;
 pub mod task;

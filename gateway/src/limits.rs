@@ -26,6 +26,9 @@ pub struct Limits {
     pub input: u64,
     /// Bytes of the response body.
     pub output: u64,
+    /// Bytes of a body that flows, in either direction: requests and responses of `wasi:http` guests
+    /// and commands, which `input` and `output` don't bound. `None` is any number.
+    pub stream: Option<u64>,
     /// Runs of this task in flight at once; more wait in the task's queue.
     pub concurrency: usize,
     /// Calls of this task that may wait for a slot; one more gets 503 `queue-full`.
@@ -42,6 +45,7 @@ impl Default for Limits {
             memory: 128 * MIB,
             input: 16 * MIB,
             output: 16 * MIB,
+            stream: None,
             concurrency: 256,
             queue: 1024,
             queue_wait: Duration::from_secs(5),
@@ -62,6 +66,8 @@ pub struct Wanted {
     pub input: Option<u64>,
     /// See [`Limits::output`].
     pub output: Option<u64>,
+    /// See [`Limits::stream`].
+    pub stream: Option<u64>,
     /// See [`Limits::concurrency`].
     pub concurrency: Option<usize>,
     /// See [`Limits::queue`].
@@ -82,6 +88,7 @@ impl Default for Ceilings {
             memory: 1024 * MIB,
             input: 64 * MIB,
             output: 64 * MIB,
+            stream: None,
             concurrency: 100_000,
             queue: 100_000,
             queue_wait: Duration::from_secs(60),
@@ -128,6 +135,13 @@ impl Limits {
             memory: cap("memory", wanted.memory, self.memory, top.memory, bytes, &mut capped),
             input: cap("input", wanted.input, self.input, top.input, bytes, &mut capped),
             output: cap("output", wanted.output, self.output, top.output, bytes, &mut capped),
+            stream: match (wanted.stream.or(self.stream), top.stream) {
+                (Some(asked), Some(top)) => {
+                    let wish = wanted.stream.map(|_| asked);
+                    Some(cap("stream", wish, asked, top, bytes, &mut capped))
+                }
+                (asked, top) => asked.or(top),
+            },
             concurrency: cap(
                 "concurrency",
                 wanted.concurrency,
@@ -160,6 +174,7 @@ impl Limits {
             memory: Some(self.memory),
             input: Some(self.input),
             output: Some(self.output),
+            stream: self.stream,
             concurrency: Some(self.concurrency),
             queue: Some(self.queue),
             queue_wait: Some(self.queue_wait),

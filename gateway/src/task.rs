@@ -62,15 +62,27 @@ pub enum Kind {
     Component,
     /// A plain core module whose exports take and return numbers.
     CoreModule,
+    /// A `wasi:http` guest, 0.2 or 0.3: takes requests as they come and writes responses itself.
+    Http,
+    /// A WASI command: standard input to standard output.
+    Command,
 }
 
 impl Kind {
+    /// Whether it takes streams under its URL's prefix, instead of having functions.
+    #[must_use]
+    pub fn streams(self) -> bool {
+        matches!(self, Kind::Http | Kind::Command)
+    }
+
     /// The kind's name in `GET /tasks` and `unblock check`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::Component => "component",
             Kind::CoreModule => "core-module",
+            Kind::Http => "http",
+            Kind::Command => "command",
         }
     }
 }

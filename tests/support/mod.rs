@@ -18,12 +18,12 @@ pub mod guests;
 pub mod process;
 
 use clap::Parser as _;
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use gateway::config::{Config, Flags};
 use gateway::runtime::ExtraImports;
 use gateway::runtime::engine::Runs;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Runs in flight at most in a test's server: each reserves 4 GiB of address space, and many
 /// servers share the test process.
@@ -31,6 +31,9 @@ const RUNS: usize = 1_100;
 
 /// How long a test waits for something that should happen at once.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long the tasks of a test may take to compile on a machine that is busy with other things.
+const LOADING: Duration = Duration::from_secs(120);
 
 /// A change of the settings.
 type Change = Box<dyn FnOnce(&mut Config)>;
@@ -115,9 +118,17 @@ impl Gateway {
         let extra = self.extra;
         // Its own thread: a tokio runtime cannot be started from inside another.
         let server = std::thread::spawn(move || gateway::app::start(&config, extra).unwrap()).join().unwrap();
-        eventually("the first scan", || server.registry().ready());
-        Server { inner: Some(server), folder: self.folder }
+        let server = Server { inner: Some(server), folder: self.folder };
+        // Compiling threads give way to everything else on the machine.
+        within(LOADING, "the first scan", || server.app().registry().ready());
+        server
     }
+}
+
+/// A guest of `tests/guests`, as `just build-tasks` left it.
+pub fn guest(name: &str) -> Vec<u8> {
+    let path = repository().join(format!("target/guests/{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `just build-tasks`", path.display()))
 }
 
 /// A running gateway.
@@ -157,6 +168,11 @@ impl Server {
     /// `GET` a path.
     pub async fn get(&self, path: &str) -> Reply {
         self.send(client().get(self.url(path))).await
+    }
+
+    /// What `GET /tasks/{task}` says.
+    pub async fn json_of(&self, task: &str) -> Value {
+        self.get(&format!("/tasks/{task}")).await.json()
     }
 
     /// `POST` a JSON document.
@@ -237,10 +253,15 @@ pub fn repository() -> PathBuf {
 
 /// Waits until `holds`, and fails the test by name if it never does.
 #[track_caller]
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    within(PATIENCE, what, holds);
+}
+
+#[track_caller]
+fn within(time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !holds() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
+        assert!(Instant::now() < deadline, "waited {time:?} for: {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -4,10 +4,10 @@
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use std::path::Path;
-use std::time::{Duration, Instant};
 use gateway::app::{self, Server};
 use gateway::config::{Config, Flags};
+use std::path::Path;
+use std::time::{Duration, Instant};
 use unblock_pool::Pool;
 
 /// How long the tasks may take to load.

@@ -6,14 +6,14 @@
 use super::gateway;
 use crate::proc::Process;
 use anyhow::{Context as _, bail};
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 use gateway::app::{self, Core, TaskLoader};
 use gateway::invoke::Call;
 use gateway::registry::{Task, load_file};
 use gateway::runtime::Observed;
 use gateway::task::{Arguments, Format, Output};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Calls that are made first, so that what is made once is not counted.
 const WARM_UP: usize = 64;

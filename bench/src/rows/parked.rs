@@ -12,12 +12,12 @@ use crate::load::connection::{get, parse};
 use crate::scale::Scale;
 use crate::table::Table;
 use anyhow::{Context as _, bail};
+use gateway::runtime::engine::Runs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
-use gateway::runtime::engine::Runs;
 
 const CALLS: usize = 5_000;
 const SECONDS: u64 = 4;

@@ -4,7 +4,9 @@
 //! for it, since most calls of a small function never do. The interfaces of `unblock:task` are
 //! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
 
+use crate::http::Http;
 use crate::limiter::Limiter;
+use crate::pipe::{Input, Pipe};
 use crate::progress::Progress;
 use crate::stdio::Ring;
 use bytes::Bytes;
@@ -61,6 +63,18 @@ pub struct Response {
     pub body: Vec<u8>,
 }
 
+/// What a command runs with, beside its grants.
+pub struct Program {
+    /// Its arguments; the first is its own name.
+    pub arguments: Vec<String>,
+    /// Variables of its environment.
+    pub variables: Vec<(String, String)>,
+    /// Its standard input.
+    pub stdin: Input,
+    /// Its standard output.
+    pub stdout: Pipe,
+}
+
 /// The data of one run's store.
 pub struct Host {
     /// Memory accounting.
@@ -76,7 +90,9 @@ pub struct Host {
     output_bytes_max: usize,
     progress: Progress,
     run: Run,
-    table: ResourceTable,
+    program: Option<Program>,
+    pub(crate) table: ResourceTable,
+    pub(crate) http: Http,
     wasi: Option<WasiCtx>,
 }
 
@@ -93,9 +109,16 @@ impl Host {
             output_bytes_max: usize::try_from(output).unwrap_or(usize::MAX),
             progress,
             run,
+            program: None,
             table: ResourceTable::new(),
+            http: Http::default(),
             wasi: None,
         }
+    }
+
+    /// Makes the run that of a command. To be called before the guest runs.
+    pub fn set_program(&mut self, program: Program) {
+        self.program = Some(program);
     }
 }
 
@@ -103,14 +126,20 @@ impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Nothing is granted: no files, no network, no environment, no arguments, an empty stdin.
         let ctx = self.wasi.get_or_insert_with(|| {
-            WasiCtxBuilder::new()
-                .stdout(self.stdout.clone())
+            let mut wasi = WasiCtxBuilder::new();
+            wasi.stdout(self.stdout.clone())
                 .stderr(self.stderr.clone())
                 .max_random_size(RANDOM_BYTES_MAX)
                 .allow_tcp(false)
                 .allow_udp(false)
-                .allow_ip_name_lookup(false)
-                .build()
+                .allow_ip_name_lookup(false);
+            if let Some(program) = self.program.take() {
+                wasi.args(&program.arguments)
+                    .envs(&program.variables)
+                    .stdin(program.stdin)
+                    .stdout(program.stdout);
+            }
+            wasi.build()
         });
         WasiCtxView { ctx, table: &mut self.table }
     }
@@ -124,6 +153,7 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    crate::http::add_to_linker(&mut linker)?;
     body::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     progress::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     remaining::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;

@@ -6,11 +6,14 @@
 //! pool it sees the handle of one run, which it asks how much time is left.
 
 mod host;
+mod http;
 mod limiter;
+mod pipe;
 mod progress;
 mod stdio;
 
-pub use host::{Host, NoMediaType, OutputTooLarge, Request, Response, linker};
+pub use host::{Host, NoMediaType, OutputTooLarge, Program, Request, Response, linker};
 pub use limiter::Limiter;
+pub use pipe::{Input, PIPE_BYTES_MAX, Pipe, Reader};
 pub use progress::Progress;
 pub use stdio::{RING_BYTES_MAX, Ring};

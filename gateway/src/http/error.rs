@@ -94,7 +94,7 @@ impl<'a> Context<'a> {
 
     /// One line per failure. The detail may repeat what a caller or a guest sent, which is never
     /// logged, so only those about the gateway itself are.
-    fn log(&self, error: &Error) {
+    pub fn log(&self, error: &Error) {
         let (title, problem) = (error.kind.title(), error.kind.slug());
         let call = self.call.as_str();
         let (task, function) = (self.task, self.function);

@@ -6,7 +6,8 @@
 
 use super::error::Context;
 use super::id::CallId;
-use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, timing};
+use super::streams::{self, Place};
+use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, tasks, timing};
 use crate::error::{Error, Kind};
 use crate::invoke::{Call, Finished};
 use crate::registry::{RouteMatch, Snapshot, Task};
@@ -52,14 +53,51 @@ impl From<Error> for Missing {
     }
 }
 
-/// `GET` or `POST /tasks/{task}/{function}`, and `POST /tasks/{task}` for a task with one function.
-pub async fn named(
+/// What a task that has functions serves below its name, and at its name.
+const METHODS: &str = "GET,HEAD,POST";
+
+/// `/tasks/{task}`: `GET` describes it, `POST` calls its only function or hands it a request.
+pub async fn task_itself(
+    state: State<Arc<Gateway>>,
+    call: Extension<CallId>,
+    request: Request,
+) -> Response<Body> {
+    match *request.method() {
+        Method::GET | Method::HEAD => tasks::describe(state, call, request).await,
+        _ => below(state, call, request).await,
+    }
+}
+
+/// `/tasks/{task}/…`: a function of the task, or whatever a task of streams makes of it.
+pub async fn below(
     State(gateway): State<Arc<Gateway>>,
     Extension(call): Extension<CallId>,
     request: Request,
 ) -> Response<Body> {
-    let found = find(&gateway.registry.snapshot(), request.uri().path());
+    let path = request.uri().path();
+    let snapshot = gateway.registry.snapshot();
+    if let Some(task) = streaming(&snapshot, path) {
+        let place = Place::below(&task, path);
+        return streams::answer(&gateway, &call, task, place, request).await;
+    }
+    let found = find(&snapshot, path);
+    let unserved = !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST);
+    if unserved && request.method() == Method::OPTIONS {
+        return options(METHODS);
+    }
+    if unserved && found.is_ok() {
+        return Context::of(&call).respond(&other_method(request.method(), METHODS));
+    }
     answer(&gateway, call, found, request).await
+}
+
+/// The task that a path `/tasks/{task}…` names, if it takes requests as they come.
+fn streaming(snapshot: &Snapshot, path: &str) -> Option<Arc<Task>> {
+    let below = path.strip_prefix("/tasks/")?;
+    let (name, rest) = below.split_once('/').unwrap_or((below, ""));
+    let task = snapshot.task(&query::segment(name).ok()?).ok()?;
+    let reserved = rest.split('/').next() == Some(RESERVED_SEGMENT);
+    (task.prepared.kind.streams() && !reserved).then(|| Arc::clone(task))
 }
 
 /// Any path the gateway does not serve itself: a manifest's route, or nothing.
@@ -70,11 +108,17 @@ pub async fn route(
 ) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
     let error = match gateway.registry.snapshot().route(method.as_str(), path) {
-        RouteMatch::Found { task, function, pairs } => {
+        RouteMatch::Found { task, function: Some(function), pairs } => {
             return answer(&gateway, call, Ok(Asked { task, function, pairs }), request).await;
         }
-        RouteMatch::MethodNotAllowed { allow } if method == Method::OPTIONS => return options(&allow),
-        RouteMatch::MethodNotAllowed { allow } => other_method(method, &allow),
+        RouteMatch::Found { task, function: None, pairs } => {
+            let place = Place::route(path, pairs);
+            return streams::answer(&gateway, &call, task, place, request).await;
+        }
+        RouteMatch::MethodNotAllowed { allow } if method == Method::OPTIONS => {
+            return options(&allow.join(","));
+        }
+        RouteMatch::MethodNotAllowed { allow } => other_method(method, &allow.join(",")),
         RouteMatch::None if method == Method::OPTIONS && path == "*" => return probes::no_content(),
         // It may be the route of a task that is not loaded yet.
         RouteMatch::None if !gateway.registry.ready() => {
@@ -117,18 +161,17 @@ fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
     }
 }
 
-fn options(allow: &[String]) -> Response<Body> {
+fn options(allow: &str) -> Response<Body> {
     let mut response = probes::no_content();
-    if let Ok(value) = HeaderValue::from_str(&allow.join(",")) {
+    if let Ok(value) = HeaderValue::from_str(allow) {
         response.headers_mut().insert(ALLOW, value);
     }
     response
 }
 
-fn other_method(method: &Method, allow: &[String]) -> Error {
-    let allowed = allow.join(",");
-    let mut error = Error::new(Kind::MethodNotAllowed, format!("found {method}, expected one of: {allowed}"));
-    error.allow = Some(allowed);
+fn other_method(method: &Method, allow: &str) -> Error {
+    let mut error = Error::new(Kind::MethodNotAllowed, format!("found {method}, expected one of: {allow}"));
+    error.allow = Some(allow.to_owned());
     error
 }
 
@@ -160,7 +203,7 @@ async fn answer(
     let function = task.prepared.functions.get(asked.function).map(|function| function.name.as_str());
     let context = Context { call: &call, task: Some(task.name.as_str()), function };
     let mut ran = None;
-    let result = run(gateway, &call, asked, request, &mut ran).await;
+    let result = run(gateway, asked, request, &mut ran).await;
     let mut response = result.and_then(write::write).unwrap_or_else(|error| context.respond(&error));
     describe(response.headers_mut(), &task, ran);
     response
@@ -175,7 +218,6 @@ struct Ran {
 /// Checks what can be checked before a byte of the body is read, reads it, and makes the call.
 async fn run(
     gateway: &Gateway,
-    call: &CallId,
     asked: Asked,
     request: Request,
     ran: &mut Option<Ran>,
@@ -195,16 +237,21 @@ async fn run(
         body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
     let arguments = Arguments { pairs, body };
     let observed = Observed::default();
-    let call = Call { id: Arc::clone(&call.0), task, function, arguments, format, wait, observed };
+    let call = Call { task, function, arguments, format, wait, observed };
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     result
 }
 
-fn describe(headers: &mut HeaderMap, task: &Task, ran: Option<Ran>) {
+/// Says which version answered.
+pub fn name_version(headers: &mut HeaderMap, task: &Task) {
     if let Ok(version) = HeaderValue::from_maybe_shared(bytes::Bytes::from(task.version())) {
         headers.insert(UNBLOCK_TASK, version);
     }
+}
+
+fn describe(headers: &mut HeaderMap, task: &Task, ran: Option<Ran>) {
+    name_version(headers, task);
     let Some(Ran { timing, applied }) = ran else { return };
     if let Some(timing) = timing::header(&timing) {
         headers.insert(timing::SERVER_TIMING, timing);

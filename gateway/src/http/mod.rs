@@ -10,6 +10,7 @@ mod body;
 mod compress;
 mod error;
 mod id;
+mod inflow;
 mod invoke;
 mod negotiate;
 mod prefer;
@@ -18,6 +19,7 @@ mod problems;
 mod query;
 mod server;
 mod socket;
+mod streams;
 mod tasks;
 mod timing;
 
@@ -27,7 +29,7 @@ use crate::invoke::Invoker;
 use crate::limits::{KIB, MIB};
 use crate::registry::Registry;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{any, get};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -117,8 +119,10 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/problems", get(problems::list))
         .route("/problems/{slug}", get(problems::page))
         .route("/tasks", get(tasks::list))
-        .route("/tasks/{task}", get(tasks::describe).post(invoke::named))
-        .route("/tasks/{task}/{function}", get(invoke::named).post(invoke::named))
+        .route("/tasks/{task}", any(invoke::task_itself))
+        // A task's kind decides what lies below it, and which methods are served there.
+        .route("/tasks/{task}/", any(invoke::below))
+        .route("/tasks/{task}/{*rest}", any(invoke::below))
         .method_not_allowed_fallback(probes::other_method)
         // A task's own routes come and go with its manifest, so the snapshot finds them.
         .fallback(invoke::route)

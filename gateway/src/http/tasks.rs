@@ -122,7 +122,8 @@ fn url(task: &TaskName, prepared: &Prepared, function: &Function) -> String {
 }
 
 fn routes(task: &Task) -> Vec<Value> {
-    let function = |index: usize| task.prepared.functions.get(index).map(|function| function.name.as_str());
+    let function =
+        |index: Option<usize>| task.prepared.functions.get(index?).map(|function| function.name.as_str());
     task.routes
         .iter()
         .map(|route| json!({ "method": route.method, "path": route.path, "function": function(route.function) }))
@@ -136,6 +137,7 @@ fn ceilings(limits: &Limits) -> Value {
         "memory": limits::bytes(limits.memory),
         "input": limits::bytes(limits.input),
         "output": limits::bytes(limits.output),
+        "stream": limits.stream.map(limits::bytes),
         "concurrency": limits.concurrency,
         "queue": limits.queue,
         "queue_wait": limits::duration(limits.queue_wait),

@@ -7,6 +7,7 @@
 
 use super::routes::{self, Pattern};
 use crate::error::{LoadError, nearest};
+use crate::exchange::Printed;
 use crate::limits::{Wanted, parse_bytes, parse_duration};
 use crate::runtime::{FunctionNotes, Notes};
 use std::collections::BTreeMap;
@@ -25,8 +26,9 @@ const MISTAKES_SHOWN_MAX: usize = 30;
 /// Characters of a wrong value that are shown.
 const VALUE_CHARS_MAX: usize = 60;
 
-const TOP: &[&str] = &["description", "limits", "grants", "route", "functions"];
-const LIMITS: &[&str] = &["wall", "cpu", "memory", "input", "output", "concurrency", "queue", "queue_wait"];
+const TOP: &[&str] = &["description", "interface", "content_type", "limits", "grants", "route", "functions"];
+const LIMITS: &[&str] =
+    &["wall", "cpu", "memory", "input", "output", "stream", "concurrency", "queue", "queue_wait"];
 const GRANTS: &[&str] = &["env", "dirs", "http", "sockets"];
 const ROUTE: &[&str] = &["method", "path", "function"];
 const FUNCTION: &[&str] = &["description", "params"];
@@ -40,6 +42,8 @@ pub struct Manifest {
     pub limits: Wanted,
     /// The routes of its own.
     pub routes: Vec<Wish>,
+    /// What a command's standard output is.
+    pub printed: Printed,
 }
 
 /// A route as a manifest asks for it, not yet tied to a function.
@@ -64,6 +68,7 @@ impl Manifest {
         };
         self.notes == other.notes
             && self.limits == other.limits
+            && self.printed == other.printed
             && routes(&self.routes) == routes(&other.routes)
     }
 
@@ -166,6 +171,7 @@ impl<'t> Reader<'t> {
         let mut manifest = Manifest::default();
         manifest.notes.description =
             top.get("description").and_then(|v| self.string(v, "description", "a text"));
+        manifest.printed = self.printed(top);
         if let Some(limits) = top.get("limits").and_then(|v| self.table(v, "limits", "a table [limits]")) {
             manifest.limits = self.limits(limits);
         }
@@ -193,6 +199,30 @@ impl<'t> Reader<'t> {
         }
     }
 
+    fn printed(&mut self, top: &DeTable<'t>) -> Printed {
+        let interface = top.get("interface").map(|value| match value.get_ref().as_str() {
+            Some("cgi") => {}
+            _ => self.expected(value, "interface", "\"cgi\", or no such key"),
+        });
+        let Some(value) = top.get("content_type") else {
+            return interface.map_or(Printed::Sniffed, |()| Printed::Cgi);
+        };
+        const EXPECTED: &str = "a media type, such as \"application/json\"";
+        if interface.is_some() {
+            let what =
+                "found beside interface = \"cgi\", whose programs print it themselves; remove one of the two";
+            self.wrong(value.span(), "content_type", what);
+        }
+        match self.string(value, "content_type", EXPECTED) {
+            Some(text) if text.parse::<mime::Mime>().is_ok() => Printed::As(text),
+            Some(_) => {
+                self.expected(value, "content_type", EXPECTED);
+                Printed::Sniffed
+            }
+            None => Printed::Sniffed,
+        }
+    }
+
     fn limits(&mut self, table: &DeTable<'t>) -> Wanted {
         self.unknown(table, "limits", LIMITS);
         Wanted {
@@ -202,6 +232,7 @@ impl<'t> Reader<'t> {
             // A task that takes no body may say so; one without an answer is a mistake.
             input: self.size(table, "input", 0),
             output: self.size(table, "output", 1),
+            stream: self.size(table, "stream", 1),
             concurrency: self.count(table, "concurrency", 1),
             // No waiting room at all is a fair wish.
             queue: self.count(table, "queue", 0),

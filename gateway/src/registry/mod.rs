@@ -117,8 +117,8 @@ pub enum RouteMatch {
     Found {
         /// The task.
         task: Arc<Task>,
-        /// Index of the function in its [`Prepared::functions`].
-        function: usize,
+        /// Index of the function in its [`Prepared::functions`]; `None` for a task of streams.
+        function: Option<usize>,
         /// The path's parameters, percent-decoded, in order.
         pairs: Vec<(String, String)>,
     },

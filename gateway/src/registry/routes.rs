@@ -21,7 +21,11 @@ const METHOD_BYTES_MAX: usize = 20;
 const RESERVED: &[&str] =
     &["", "tasks", "livez", "readyz", "metrics", "openapi.json", "docs", "problems", "calls", "jobs"];
 
-/// A path with parameters: `/sleep/{seconds}`. A parameter fills a whole segment.
+/// The method of a route that takes every method.
+pub const ANY: &str = "ANY";
+
+/// A path with parameters: `/sleep/{seconds}`. A parameter fills a whole segment, and `{*rest}` all
+/// segments that are left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     segments: Vec<Segment>,
@@ -31,6 +35,7 @@ pub struct Pattern {
 enum Segment {
     Fixed(String),
     Param(String),
+    Rest(String),
 }
 
 impl Pattern {
@@ -59,7 +64,7 @@ impl Pattern {
                     "{found}, but {mine} belongs to the gateway; choose another first segment"
                 ));
             }
-            Some(Segment::Param(_)) => {
+            Some(Segment::Param(_) | Segment::Rest(_)) => {
                 return Err(format!(
                     "{found}, expected a fixed first segment: a parameter there would claim every path"
                 ));
@@ -68,6 +73,9 @@ impl Pattern {
         }
         if segments.iter().any(|s| matches!(s, Segment::Fixed(text) if text.is_empty())) {
             return Err(format!("{found}, expected no empty segment and no '/' at the end"));
+        }
+        if segments.iter().rev().skip(1).any(|s| matches!(s, Segment::Rest(_))) {
+            return Err(format!("{found}, expected {{*…}} at the end only: it takes the rest of the path"));
         }
         let pattern = Self { segments };
         let mut names: Vec<&str> = pattern.params().collect();
@@ -86,9 +94,15 @@ impl Pattern {
     /// The parameters' names, from left to right.
     pub fn params(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {
-            Segment::Param(name) => Some(name.as_str()),
+            Segment::Param(name) | Segment::Rest(name) => Some(name.as_str()),
             Segment::Fixed(_) => None,
         })
+    }
+
+    /// Whether it ends in `{*rest}`.
+    #[must_use]
+    pub fn takes_rest(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Rest(_)))
     }
 
     /// Whether both match the same paths: parameters may be called differently.
@@ -110,6 +124,7 @@ impl Pattern {
                     key.push_str(&format!("{{{count}}}"));
                     count += 1;
                 }
+                Segment::Rest(_) => key.push_str("{*rest}"),
             }
         }
         key
@@ -121,6 +136,7 @@ impl fmt::Display for Pattern {
         self.segments.iter().try_for_each(|segment| match segment {
             Segment::Fixed(text) => write!(f, "/{text}"),
             Segment::Param(name) => write!(f, "/{{{name}}}"),
+            Segment::Rest(name) => write!(f, "/{{*{name}}}"),
         })
     }
 }
@@ -128,7 +144,9 @@ impl fmt::Display for Pattern {
 impl Segment {
     fn parse(text: &str) -> Result<Self, String> {
         if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            let (name, rest) = name.strip_prefix('*').map_or((name, false), |name| (name, true));
             return match is_param_name(name) {
+                true if rest => Ok(Self::Rest(name.to_owned())),
                 true => Ok(Self::Param(name.to_owned())),
                 false => {
                     Err(format!("expected a parameter's name of letters, digits, '-' and '_' in {text:?}"))
@@ -176,8 +194,8 @@ pub fn check_method(method: &str) -> Result<(), String> {
 pub struct Target {
     /// The task.
     pub task: TaskName,
-    /// Index of its function.
-    pub function: usize,
+    /// Index of its function; `None` for a task of streams.
+    pub function: Option<usize>,
     /// The names of the path's parameters, from left to right.
     params: Arc<[String]>,
 }
@@ -203,7 +221,7 @@ impl Table {
     /// Builds the table. A route that is there already is left out and returned: the callers make
     /// sure that none is.
     pub fn build<'r>(
-        routes: impl Iterator<Item = (&'r TaskName, &'r str, &'r Pattern, usize)>,
+        routes: impl Iterator<Item = (&'r TaskName, &'r str, &'r Pattern, Option<usize>)>,
     ) -> (Self, Vec<String>) {
         let mut methods: BTreeMap<String, BTreeMap<String, Target>> = BTreeMap::new();
         let mut left_out = Vec::new();
@@ -236,6 +254,7 @@ impl Table {
             .value
             .get(method)
             .or_else(|| (method == "HEAD").then(|| matched.value.get("GET")).flatten())
+            .or_else(|| matched.value.get(ANY))
         else {
             let mut allow: Vec<String> = matched.value.keys().cloned().collect();
             if matched.value.contains_key("GET") && !matched.value.contains_key("HEAD") {
@@ -271,7 +290,7 @@ mod tests {
                 (TaskName::new(task).unwrap(), *method, Pattern::parse(path).unwrap())
             })
             .collect();
-        Table::build(parsed.iter().map(|(task, method, pattern)| (task, *method, pattern, 0)))
+        Table::build(parsed.iter().map(|(task, method, pattern)| (task, *method, pattern, Some(0))))
     }
 
     fn route(table: &Table, method: &str, path: &str) -> Option<(String, Vec<(String, String)>)> {
@@ -319,7 +338,8 @@ mod tests {
             ("/a//b", "no empty segment"),
             ("/a/b{c}", "whole segment"),
             ("/a/{b}c", "whole segment"),
-            ("/a/{*rest}", "letters"),
+            ("/a/{*rest}/b", "at the end only"),
+            ("/a/{*}", "letters"),
             ("/a/{}", "letters"),
             ("/a/{b}/{b}", "\"b\" once"),
             ("/a b", "unreserved"),

@@ -6,7 +6,9 @@
 
 use super::Loader;
 use super::manifest::{Manifest, Wish};
+use super::routes::ANY;
 use crate::error::{LoadError, nearest};
+use crate::exchange::Printed;
 use crate::limits::{self, Ceilings, Limits};
 use crate::runtime::Prepared;
 use crate::task::{Kind, TaskName};
@@ -28,6 +30,8 @@ pub struct Task {
     pub warnings: Vec<String>,
     /// The routes of its own.
     pub routes: Vec<Route>,
+    /// What a command's standard output is.
+    pub printed: Printed,
     /// What it may use beyond computing, for people to read. Nothing can be granted yet.
     pub grants: Vec<String>,
     /// Its bulkhead in the pool; the same one for all versions.
@@ -56,8 +60,8 @@ pub struct Route {
     pub method: String,
     /// The path, with `{parameters}`.
     pub path: String,
-    /// Index of the function in [`Prepared::functions`].
-    pub function: usize,
+    /// Index of the function in [`Prepared::functions`]; `None` for a task of streams.
+    pub function: Option<usize>,
     /// The path as the table of routes takes it.
     pub(super) pattern: super::routes::Pattern,
 }
@@ -92,6 +96,7 @@ impl Parts<'_> {
         let routes: Vec<Route> =
             self.manifest.routes.iter().filter_map(|wish| self.route(wish, &mut mistakes)).collect();
         self.check_notes(&mut mistakes);
+        self.check_printed(&mut mistakes);
         let manifest_file = format!("{}.toml", self.name);
         if !mistakes.is_empty() {
             let reason = format!("{manifest_file} does not fit {}:\n  {}", self.file, mistakes.join("\n  "));
@@ -131,6 +136,7 @@ impl Parts<'_> {
             limits,
             warnings: capped.iter().map(ToString::to_string).collect(),
             routes,
+            printed: self.manifest.printed.clone(),
             grants: Vec::new(),
             share,
             loaded: SystemTime::now(),
@@ -140,6 +146,16 @@ impl Parts<'_> {
 
     fn route(&self, wish: &Wish, mistakes: &mut Vec<String>) -> Option<Route> {
         let at = format!("line {}: route {} {}", wish.line, wish.method, wish.pattern);
+        if self.prepared.kind.streams() {
+            return self.whole_route(wish, &at, mistakes);
+        }
+        if wish.method == ANY || wish.pattern.takes_rest() {
+            mistakes.push(format!(
+                "{at}: the method ANY and {{*…}} are for tasks that take requests as they come (wasi:http guests and \
+                 commands); name a method and each parameter"
+            ));
+            return None;
+        }
         let index = match self.prepared.find(wish.function.as_deref()) {
             Ok(index) => index,
             Err(error) => {
@@ -169,9 +185,36 @@ impl Parts<'_> {
         fits.then(|| Route {
             method: wish.method.clone(),
             path: wish.pattern.to_string(),
-            function: index,
+            function: Some(index),
             pattern: wish.pattern.clone(),
         })
+    }
+
+    /// A route of a task of streams, which leads to the whole task.
+    fn whole_route(&self, wish: &Wish, at: &str, mistakes: &mut Vec<String>) -> Option<Route> {
+        if let Some(function) = &wish.function {
+            let kind = self.prepared.kind.as_str();
+            mistakes.push(format!(
+                "{at}: found function {function:?}, but a task of kind {kind} has no functions; remove the key"
+            ));
+            return None;
+        }
+        Some(Route {
+            method: wish.method.clone(),
+            path: wish.pattern.to_string(),
+            function: None,
+            pattern: wish.pattern.clone(),
+        })
+    }
+
+    fn check_printed(&self, mistakes: &mut Vec<String>) {
+        let kind = self.prepared.kind;
+        if self.manifest.printed != Printed::Sniffed && kind != Kind::Command {
+            mistakes.push(format!(
+                "interface and content_type are for commands, and this is of kind {}; remove them",
+                kind.as_str()
+            ));
+        }
     }
 
     fn check_notes(&self, mistakes: &mut Vec<String>) {
@@ -196,7 +239,7 @@ impl Parts<'_> {
             if notes.params.is_empty() {
                 continue;
             }
-            if self.prepared.kind == Kind::Component {
+            if self.prepared.kind != Kind::CoreModule {
                 mistakes.push(format!(
                     "functions.{name}.params: a component names its parameters itself; remove the key"
                 ));

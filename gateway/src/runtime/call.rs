@@ -43,16 +43,16 @@ pub struct Start {
 }
 
 /// What a run left behind.
-pub struct Done {
+pub struct Done<T> {
     /// Its result.
-    pub result: Result<Output, Error>,
+    pub result: Result<T, Error>,
     /// Its phases; queue and CPU time are the pool's to fill in.
     pub timing: Timing,
 }
 
 impl Start {
     /// Runs the call. Polled by the pool; dropping the future frees the instance.
-    pub async fn run(self, run: Run) -> Done {
+    pub async fn run(self, run: Run) -> Done<Output> {
         let mut timing = Timing::default();
         let result = self.phases(run, &mut timing).await;
         Done { result, timing }
@@ -67,13 +67,7 @@ impl Start {
             .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {function} out of range")))?;
         let (given, request) = arguments::resolve(function, arguments)?;
         let host = Host::new(run.clone(), limits.memory, limits.output, request, observed.progress.clone());
-        let mut store = Store::new(&runtime.engine, host);
-        store.limiter(|host| &mut host.limiter);
-        store.set_hostcall_fuel(
-            usize::try_from(limits.output.max(limits.input) + DYNAMIC_VALUES_BYTES_MAX).unwrap_or(usize::MAX),
-        );
-        store.set_max_component_handles(HANDLES_MAX);
-        epoch::arm(&mut store, run);
+        let mut store = runtime.store(host, &limits, run);
 
         let fail = |error: wasmtime::Error, store: &Store<Host>, phase| {
             let stopped = error.is::<epoch::Stopped>();
@@ -121,15 +115,28 @@ impl Start {
     }
 }
 
+impl Runtime {
+    /// The store of one run, with its limits and under the pool's control.
+    pub(super) fn store(&self, host: Host, limits: &Limits, run: Run) -> Store<Host> {
+        let mut store = Store::new(&self.engine, host);
+        store.limiter(|host| &mut host.limiter);
+        let bytes = limits.output.max(limits.input).saturating_add(DYNAMIC_VALUES_BYTES_MAX);
+        store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
+        store.set_max_component_handles(HANDLES_MAX);
+        epoch::arm(&mut store, run);
+        store
+    }
+}
+
 /// A stop watch that gives the time since it was last asked.
-struct Clock(Instant);
+pub(super) struct Clock(Instant);
 
 impl Clock {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self(Instant::now())
     }
 
-    fn lap(&mut self) -> Duration {
+    pub(super) fn lap(&mut self) -> Duration {
         let now = Instant::now();
         let lap = now.duration_since(self.0);
         self.0 = now;

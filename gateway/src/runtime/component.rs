@@ -94,6 +94,31 @@ pub fn functions(component: &Component, survey: &Survey) -> Result<(Vec<Function
     Ok((functions, hidden))
 }
 
+/// Exported functions of a component that is called for something else, its export `main`.
+pub fn beside(component: &Component, main: &str) -> Vec<Hidden> {
+    let engine = component.engine();
+    let mut hidden = Vec::new();
+    let mut hide = |name: String| {
+        let reason =
+            format!("the component is called for its {main}; put typed functions into one of their own");
+        hidden.push(Hidden { name, reason });
+    };
+    for (name, export) in component.component_type().exports(engine) {
+        match export.ty {
+            ComponentItem::ComponentFunc(_) => hide(name.to_owned()),
+            ComponentItem::ComponentInstance(instance) if name != main => {
+                for (function, export) in instance.exports(engine) {
+                    if matches!(export.ty, ComponentItem::ComponentFunc(_)) {
+                        hide(format!("{name}#{function}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    hidden
+}
+
 struct Walk<'a> {
     component: &'a Component,
     survey: &'a Survey,
@@ -109,7 +134,8 @@ impl Walk<'_> {
             reason,
         };
         if interface.is_some_and(|(interface, _)| interface.starts_with("wasi:")) {
-            self.hidden.push(hide("an export for another sort of host: wasi:http and wasi:cli guests are not served by this version".to_owned()));
+            self.hidden
+                .push(hide("an export for another sort of host; export a function of your own".to_owned()));
             return;
         }
         if name.starts_with('[') {
@@ -185,27 +211,18 @@ fn bytewise(result: Option<&Shape>, error: Option<&Option<Shape>>) -> Option<Byt
 
 fn nothing_to_call(survey: &Survey, hidden: &[Hidden]) -> LoadError {
     let exports: Vec<&str> = survey.exports.iter().map(|export| export.name.as_str()).collect();
-    let has = |prefix: &str| exports.iter().any(|name| name.starts_with(prefix));
-    let mut remedies = Vec::new();
-    if has("wasi:http/") {
-        remedies.push(
-            "it is a wasi:http guest, which this version does not serve: export typed functions instead"
-                .to_owned(),
-        );
-    }
-    if has("wasi:cli/run") {
-        remedies.push("it is a command (it has a main function), which this version does not serve: export typed functions instead".to_owned());
-    }
-    remedies.extend(
-        hidden.iter().take(HIDDEN_SHOWN_MAX).map(|hidden| format!("{}: {}", hidden.name, hidden.reason)),
-    );
+    let mut remedies: Vec<String> = hidden
+        .iter()
+        .take(HIDDEN_SHOWN_MAX)
+        .map(|hidden| format!("{}: {}", hidden.name, hidden.reason))
+        .collect();
     if remedies.is_empty() {
         remedies
             .push("export a function, at the root or in an interface (tasks/README.md shows how)".to_owned());
     }
     LoadError {
         reason: format!(
-            "a component without a callable function: looked for exported functions with plain types, found {}",
+            "a component without anything to call: looked for exported functions with plain types, a wasi:http handler and wasi:cli/run, found {}",
             if exports.is_empty() { "no exports".to_owned() } else { exports.join(", ") }
         ),
         remedies,

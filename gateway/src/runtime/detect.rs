@@ -4,7 +4,9 @@
 //! memory and table minimums, doc comments. What cannot be served is refused here with what was
 //! looked for and what would help. Knows no engine, no files and no manifest.
 
+use super::command::RUN;
 use super::docs::Docs;
+use super::http_guest::{HANDLER_P2, HANDLER_P3};
 use crate::error::LoadError;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -42,6 +44,45 @@ pub struct Export {
     /// Whether it is a function; components export interfaces too.
     pub function: bool,
 }
+
+/// What a component is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role<'a> {
+    /// Its functions.
+    Typed,
+    /// The named `wasi:http` handler.
+    Http(&'a str),
+    /// The named `wasi:cli/run`.
+    Command(&'a str),
+}
+
+impl Survey {
+    /// What it is called for: a handler of requests comes before a main function, and both before
+    /// typed functions, which are then listed as not callable.
+    #[must_use]
+    pub fn role(&self) -> Role<'_> {
+        let export = |interface: &str| {
+            let of = |name: &&str| name.split_once('@').map_or(*name, |(name, _)| name) == interface;
+            self.exports.iter().map(|export| export.name.as_str()).find(of)
+        };
+        if let Some(handler) = export(HANDLER_P3).or_else(|| export(HANDLER_P2)) {
+            return Role::Http(handler);
+        }
+        export(RUN).map_or(Role::Typed, Role::Command)
+    }
+
+    /// Whether it is a core module made for WASI preview 1.
+    fn preview1(&self) -> bool {
+        !self.component && self.imports.iter().any(|(module, _)| module == PREVIEW1)
+    }
+
+    fn exports_start(&self) -> bool {
+        self.exports.iter().any(|export| export.name == "_start")
+    }
+}
+
+/// The module that preview 1 programs import.
+const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// WebAssembly text or binary → binary.
 ///
@@ -97,16 +138,17 @@ impl fmt::Write for Head {
     }
 }
 
-/// Core modules that carry component types (what `wit-bindgen` leaves in them) → components.
+/// Core modules that carry component types (what `wit-bindgen` leaves in them), and commands of WASI
+/// preview 1 → components.
 ///
 /// # Errors
 /// The types do not fit the module.
 pub fn componentize(binary: Cow<'_, [u8]>, survey: &Survey) -> Result<Option<Vec<u8>>, LoadError> {
-    if survey.component || !survey.carries_component_types {
+    let command = survey.exports_start();
+    if survey.component || !(survey.carries_component_types || (survey.preview1() && command)) {
         return Ok(None);
     }
     use wasi_preview1_component_adapter_provider as adapter;
-    let command = survey.exports.iter().any(|export| export.name == "_start");
     let bytes = if command {
         adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {
@@ -120,7 +162,7 @@ pub fn componentize(binary: Cow<'_, [u8]>, survey: &Survey) -> Result<Option<Vec
         .map(Some)
         .map_err(|error| {
             LoadError::new(
-                format!("a core module with component types that cannot be made a component: {error:#}"),
+                format!("a core module that cannot be made a component: {error:#}"),
                 "rebuild it with one version of wit-bindgen and its own WIT; `wasm-tools component new` shows the same error",
             )
         })

@@ -7,7 +7,7 @@ use super::detect::Survey;
 use crate::error::LoadError;
 
 /// Interfaces offered to components, without version.
-pub const OFFERED: [&str; 34] = [
+pub const OFFERED: [&str; 37] = [
     "unblock:task/body",
     "unblock:task/progress",
     "unblock:task/remaining",
@@ -28,6 +28,9 @@ pub const OFFERED: [&str; 34] = [
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/client",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -45,11 +48,7 @@ pub const OFFERED: [&str; 34] = [
 ];
 
 /// What an import that is not offered was made for: prefix, and what would help.
-const KNOWN: [(&str, &str); 16] = [
-    (
-        "wasi:http/",
-        "made for an HTTP host; this version serves typed components and numeric core modules, not wasi:http",
-    ),
+const KNOWN: [(&str, &str); 15] = [
     ("wasi:keyvalue/", "a key-value store is not offered; take the data as parameters"),
     ("wasi:blobstore/", "a blob store is not offered; take the data as parameters or as the request body"),
     ("wasi:config/", "run-time configuration is not offered; take it as parameters"),
@@ -62,7 +61,8 @@ const KNOWN: [(&str, &str); 16] = [
     ("spin", "made for Spin's own interfaces; use standard WASI"),
     (
         "wasi_snapshot_preview1",
-        "a WASI preview 1 module without component types; rebuild it as a component for wasm32-wasip2",
+        "a library of WASI preview 1 without component types; build it as a program (with _start) or as a component \
+         for wasm32-wasip2",
     ),
     ("wasi_unstable", "WASI preview 0 is no longer served; rebuild for wasm32-wasip2"),
     ("wbg", "made by wasm-bindgen for a browser; rebuild for wasm32-wasip2 without wasm-bindgen"),
@@ -213,9 +213,9 @@ mod tests {
     fn every_missing_import_is_named_and_every_sort_gets_its_remedy_once() {
         let import = |module: &str, name: &str| (module.to_owned(), name.to_owned());
         let mut survey = Survey::default();
-        survey.imports = vec![import("env", "a"), import("env", "b"), import("wasi:http/types@0.2.0", "")];
+        survey.imports = vec![import("env", "a"), import("env", "b"), import("wasi:nn/tensor@0.2.0", "")];
         let error = check(&survey).expect_err("nothing of it is offered");
-        assert!(error.reason.ends_with("env.a, env.b, wasi:http/types@0.2.0"), "{error}");
+        assert!(error.reason.ends_with("env.a, env.b, wasi:nn/tensor@0.2.0"), "{error}");
         assert_eq!(error.remedies.len(), 2, "{error}");
         // A component's WASI import is offered, the same name in a core module is not.
         survey.imports = vec![import("wasi:cli/stdout@0.2.0", "")];

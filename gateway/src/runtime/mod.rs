@@ -1,7 +1,8 @@
 //! The only wasmtime host: turns a module's bytes into a [`Prepared`] task, and runs its functions.
 //!
 //! A module is judged once, at load: its kind (`detect.rs`), what it imports (`imports.rs`), which
-//! of its exports can be called and with which types (`component.rs`, `core_module.rs`). What all
+//! of its exports can be called and with which types (`component.rs`, `core_module.rs`), or how it
+//! takes streams (`http_guest.rs`, `command.rs`). What all
 //! kinds share stands once: the engine's knobs (`engine.rs`), the store's data and what guests may
 //! import (the crate `unblock_host`), the epoch callback (`epoch.rs`), and how an end of any sort
 //! becomes an error (`outcome.rs`). This layer knows no server, no files but its own cache (`cache.rs`) and
@@ -11,18 +12,22 @@
 mod arguments;
 mod cache;
 mod call;
+mod command;
 mod component;
 mod core_module;
 mod detect;
 mod docs;
 pub mod engine;
 mod epoch;
+mod exchange;
+mod http_guest;
 mod imports;
 mod observed;
 mod outcome;
 mod prepare;
 
 pub use call::{Done, Start};
+pub use exchange::StartExchange;
 pub use observed::Observed;
 pub use outcome::stopped;
 pub use prepare::{ExtraImports, Runtime};
@@ -127,6 +132,8 @@ pub struct Prepared {
 enum Module {
     Component(component::Linked),
     Core(core_module::Linked),
+    Http(http_guest::Linked),
+    Command(command::Linked),
 }
 
 impl Function {
@@ -168,6 +175,7 @@ impl Prepared {
     pub fn find(&self, name: Option<&str>) -> Result<usize, Error> {
         let Some(name) = name else {
             return match self.functions.len() {
+                0 => Err(self.streams()),
                 1 => Ok(0),
                 _ => Err(self.ambiguous("the task has several functions", |_| true)),
             };
@@ -201,6 +209,13 @@ impl Prepared {
         let quoted: String = name.chars().take(NEAREST_BYTES_MAX).collect();
         error.detail = format!("found {quoted:?}, expected one of: {}", listed(&known));
         Err(error)
+    }
+
+    fn streams(&self) -> Error {
+        Error::new(
+            ErrorKind::UnknownFunction,
+            format!("a task of kind {} has no functions: it takes requests as they come", self.kind.as_str()),
+        )
     }
 
     /// The plain names of some functions, or the full ones where two interfaces share a name.

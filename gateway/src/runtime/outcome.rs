@@ -29,7 +29,7 @@ const NAME_CHARS_MAX: usize = 200;
 /// The error of a run that failed inside the engine.
 #[must_use]
 pub fn failed(error: wasmtime::Error, host: &Host, limits: &Limits, phase: Phase) -> Error {
-    let stderr = host.stderr.tail(STDERR_LINES_MAX, STDERR_BYTES_MAX);
+    let stderr = stderr(host);
     let mut problem = classify(&error, host, limits, stderr.as_deref());
     if problem.kind != Kind::MemoryFull && problem.kind != Kind::Internal {
         problem.backtrace = frames(&error);
@@ -40,6 +40,11 @@ pub fn failed(error: wasmtime::Error, host: &Host, limits: &Limits, phase: Phase
     let root: String = error.root_cause().to_string().chars().take(CAUSE_CHARS_MAX).collect();
     problem.cause = Some(anyhow::Error::msg(root));
     problem.at(phase)
+}
+
+/// The last lines the guest wrote to its standard error.
+pub fn stderr(host: &Host) -> Option<String> {
+    host.stderr.tail(STDERR_LINES_MAX, STDERR_BYTES_MAX)
 }
 
 fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Option<&str>) -> Error {

@@ -5,9 +5,9 @@
 //! abandoned at exit. Knows no files and no manifest syntax.
 
 use super::cache::{self, CodeCache};
-use super::detect::{self, Survey};
+use super::detect::{self, Role, Survey};
 use super::engine::{self, Settings};
-use super::{Module, Notes, Prepared, component, core_module, imports};
+use super::{Module, Notes, Prepared, command, component, core_module, http_guest, imports};
 use crate::error::LoadError;
 use crate::task::Kind;
 use anyhow::Context as _;
@@ -96,8 +96,7 @@ impl Runtime {
             imports::check(&survey)?;
         }
         let (kind, module, (mut functions, hidden)) = if survey.component {
-            let (linked, functions) = self.compilers.install(|| self.component(&binary, &survey))?;
-            (Kind::Component, Module::Component(linked), functions)
+            self.compilers.install(|| self.component(&binary, &survey))?
         } else {
             let (linked, functions) = self.compilers.install(|| self.core(&binary, &survey, notes))?;
             (Kind::CoreModule, Module::Core(linked), functions)
@@ -126,11 +125,23 @@ impl Runtime {
         })
     }
 
-    fn component(&self, binary: &[u8], survey: &Survey) -> Result<(component::Linked, Functions), LoadError> {
+    fn component(&self, binary: &[u8], survey: &Survey) -> Result<(Kind, Module, Functions), LoadError> {
         let component = cache::component(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
-        let functions = component::functions(&component, survey)?;
+        let role = survey.role();
+        let functions = match role {
+            Role::Typed => component::functions(&component, survey)?,
+            Role::Http(main) | Role::Command(main) => (Vec::new(), component::beside(&component, main)),
+        };
         let pre = self.linker.instantiate_pre(&component).map_err(unlinked)?;
-        Ok((component::Linked(pre), functions))
+        Ok(match role {
+            Role::Typed => (Kind::Component, Module::Component(component::Linked(pre)), functions),
+            Role::Http(handler) => {
+                (Kind::Http, Module::Http(http_guest::Linked::new(pre, handler)?), functions)
+            }
+            Role::Command(run) => {
+                (Kind::Command, Module::Command(command::Linked::new(pre, run)?), functions)
+            }
+        })
     }
 
     fn core(

@@ -1,0 +1,133 @@
+//! A request's body as it flows to a guest: bounded in size if the task says so, and in the client's
+//! silence.
+//!
+//! The clock runs only while the guest waits for the client, so that a guest that reads slowly costs
+//! nobody anything. What went wrong is kept for the answer, since the guest may make anything of it.
+//! How the bytes are used is not known here.
+
+use super::Settings;
+use crate::error::{Error, Kind};
+use crate::exchange::Stream;
+use crate::limits::{self, Limits};
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Sleep, sleep};
+
+/// Why a body broke off, for whoever answers the request. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Complaint(Arc<Mutex<Option<Error>>>);
+
+impl Complaint {
+    /// What the client did wrong, once.
+    pub fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&self, error: Error) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+}
+
+/// See the file's page.
+pub struct Inflow {
+    body: Body,
+    bytes_max: Option<u64>,
+    seen: u64,
+    timeout: Duration,
+    /// Runs while the guest waits for the client.
+    silence: Option<Pin<Box<Sleep>>>,
+    complaint: Complaint,
+}
+
+impl Inflow {
+    /// Wraps the body of a request.
+    ///
+    /// # Errors
+    /// `input-too-large`, if the stated length tells.
+    pub fn open(
+        body: Body,
+        limits: &Limits,
+        settings: &Settings,
+        complaint: Complaint,
+    ) -> Result<Stream, Error> {
+        let bytes_max = limits.stream;
+        if let (Some(stated), Some(most)) = (body.size_hint().exact(), bytes_max)
+            && stated > most
+        {
+            return Err(too_large(&limits::bytes(stated), most));
+        }
+        let timeout = settings.body_timeout;
+        Ok(Self { body, bytes_max, seen: 0, timeout, silence: None, complaint }.boxed_unsync())
+    }
+
+    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let copy = Error::new(error.kind, error.detail.clone());
+        self.complaint.put(error);
+        Poll::Ready(Some(Err(copy)))
+    }
+}
+
+fn too_large(found: &str, most: u64) -> Error {
+    let limit = limits::bytes(most);
+    Error::new(
+        Kind::InputTooLarge,
+        format!(
+            "found a body of {found}, expected at most {limit}; raise stream under [limits] in the task's manifest"
+        ),
+    )
+    .limit("stream", limit)
+}
+
+impl http_body::Body for Inflow {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => {
+                let timeout = self.timeout;
+                let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(timeout)));
+                if silence.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                let timeout = limits::duration(timeout);
+                self.fail(Error::new(
+                    Kind::RequestTimeout,
+                    format!("the body paused: expected some of it every {timeout}"),
+                ))
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.silence = None;
+                self.seen += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                match self.bytes_max.filter(|most| self.seen > *most) {
+                    Some(most) => {
+                        let found = format!("{} or more", limits::bytes(self.seen));
+                        self.fail(too_large(&found, most))
+                    }
+                    None => Poll::Ready(Some(Ok(frame))),
+                }
+            }
+            Poll::Ready(Some(Err(cause))) => self.fail(
+                Error::new(Kind::BadArguments, "the body ended early or is framed wrongly").caused_by(cause),
+            ),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,115 @@
+//! One run of a guest of streams: instantiate, hand over, and go on until the guest has ended.
+//!
+//! The head of the response is sent as soon as it is known, its body flows while the guest runs, and
+//! the guest may go on after both within its budgets. How each kind of guest is driven stands in
+//! `http_guest.rs` and `command.rs`. Knows no queue and no server.
+
+use super::call::{Clock, Done};
+use super::observed::Observed;
+use super::{Module, Prepared, Runtime, command, epoch, http_guest, outcome};
+use crate::error::{Error, Kind};
+use crate::exchange::{Exchange, Fate, Head};
+use crate::limits::Limits;
+use crate::task::{Phase, Timing};
+use std::sync::Arc;
+use unblock_host::{Host, Pipe, Request};
+use unblock_pool::Run;
+
+/// Everything one run needs, moved to the worker that starts it.
+pub struct StartExchange {
+    /// The engine's side.
+    pub runtime: Arc<Runtime>,
+    /// The task's module; kept until the run ends, also if a newer one is loaded meanwhile.
+    pub prepared: Arc<Prepared>,
+    /// What the guest is asked.
+    pub exchange: Exchange,
+    /// Where the response's head goes.
+    pub head: Head,
+    /// Told when the run breaks off.
+    pub fate: Fate,
+    /// The limits of this run.
+    pub limits: Limits,
+    /// What the caller's side sees of the run.
+    pub observed: Observed,
+}
+
+/// How a guest's part went wrong.
+pub(super) enum Fault {
+    /// The engine's error, and the phase it happened in.
+    Engine(wasmtime::Error, Phase),
+    /// A finding of ours.
+    Own(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Own(error)
+    }
+}
+
+/// Closes a pipe whatever happens to the run.
+struct Closing(Pipe);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl StartExchange {
+    /// Runs the guest. Polled by the pool; dropping the future frees the instance.
+    pub async fn run(self, run: Run) -> Done<()> {
+        let mut timing = Timing::default();
+        let result = self.phases(run, &mut timing).await;
+        Done { result, timing }
+    }
+
+    async fn phases(self, run: Run, timing: &mut Timing) -> Result<(), Error> {
+        let Self { runtime, prepared, exchange, head, fate, limits, observed } = self;
+        let mut clock = Clock::start();
+        // Dropped in the reverse order: first the fate is told, then the store goes, which ends the
+        // bodies it writes, then the pipe.
+        let pipe = Closing(Pipe::default());
+        let host = Host::new(
+            run.clone(),
+            limits.memory,
+            limits.output,
+            Request::default(),
+            observed.progress.clone(),
+        );
+        let mut store = runtime.store(host, &limits, run);
+        let watch = fate.watch();
+        let ended = match (&prepared.module, exchange) {
+            (Module::Http(linked), Exchange::Http(request)) => {
+                http_guest::serve(linked, &mut store, request, head, &mut clock, timing).await
+            }
+            (Module::Command(linked), Exchange::Command(command)) => {
+                command::execute(linked, &mut store, command, &pipe.0, head, &mut clock, timing).await
+            }
+            _ => Err(Error::internal(anyhow::anyhow!("an exchange of another kind than its module")).into()),
+        };
+        timing.run = clock.lap();
+        match ended {
+            Ok(()) => {
+                watch.ended_well();
+                Ok(())
+            }
+            Err(Fault::Own(mut error)) => {
+                if error.kind == Kind::TaskError || error.kind == Kind::BadResponse {
+                    error.stderr = outcome::stderr(store.data());
+                }
+                Err(error.at(Phase::Run))
+            }
+            Err(Fault::Engine(error, phase)) => {
+                let stopped = error.is::<epoch::Stopped>();
+                let error = outcome::failed(error, store.data(), &limits, phase);
+                if stopped {
+                    // The pool drops the result of a run it stopped; these words reach the caller.
+                    observed.stop(error);
+                    return Err(Error::new(Kind::Cancelled, "stopped"));
+                }
+                Err(error)
+            }
+        }
+    }
+}
