@@ -2,7 +2,8 @@
 //!
 //! The section's format is `wit-parser`'s (a version byte, then JSON: `interfaces` and `worlds` by
 //! name, each with `docs` and `funcs`). It is read leniently: a newer format costs the texts,
-//! never the task. Tools put it at the component's top or into its core module; both are read.
+//! never the task. Tools put it at the component's top or into its core module; both are read. A
+//! linker puts sections of one name together, so there may be several documents, one after the other.
 
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -30,14 +31,22 @@ impl Docs {
         if name != SECTION || data.len() > SECTION_BYTES_MAX {
             return;
         }
-        let Some((_version, json)) = data.split_first() else { return };
-        let Ok(document) = serde_json::from_slice::<Value>(json) else { return };
+        let mut rest = data;
+        while let Some((_version, json)) = rest.split_first() {
+            let mut documents = serde_json::Deserializer::from_slice(json).into_iter::<Value>();
+            let Some(Ok(document)) = documents.next() else { return };
+            rest = json.get(documents.byte_offset()..).unwrap_or_default();
+            self.document(&document);
+        }
+    }
+
+    fn document(&mut self, document: &Value) {
         let text = |value: &Value| value.get("docs").and_then(Value::as_str).map(str::to_owned);
-        self.task = self.task.take().or_else(|| text(&document));
-        for (name, interface) in members(&document, "interfaces") {
+        self.task = self.task.take().or_else(|| text(document));
+        for (name, interface) in members(document, "interfaces") {
             self.interfaces.entry(name.clone()).or_default().extend(functions(interface, "funcs"));
         }
-        for (_, world) in members(&document, "worlds") {
+        for (_, world) in members(document, "worlds") {
             self.task = self.task.take().or_else(|| text(world));
             self.root.extend(functions(world, "func_exports"));
             self.root.extend(functions(world, "funcs"));
@@ -93,6 +102,19 @@ mod tests {
         assert_eq!(docs.function(Some("demo:app/api@1.0.0"), "a").as_deref(), Some("Does a."));
         assert_eq!(docs.function(None, "b").as_deref(), Some("Does b."));
         assert_eq!(docs.function(None, "c"), None);
+    }
+
+    #[test]
+    fn documents_that_a_linker_put_together_are_all_read() {
+        let mut docs = Docs::default();
+        docs.read(
+            SECTION,
+            b"\x01{\"worlds\":{\"root\":{\"docs\":\"A task.\",\"interface_exports\":{\"a\":{\"funcs\":{\"a\":\"Does a.\"}}}}}}\
+              \x01{\"worlds\":{\"root\":{\"interface_exports\":{\"b\":{\"funcs\":{\"b\":\"Does b.\"}}}}}}\x01{",
+        );
+        assert_eq!(docs.task.as_deref(), Some("A task."));
+        assert_eq!(docs.function(Some("a"), "a").as_deref(), Some("Does a."));
+        assert_eq!(docs.function(Some("b"), "b").as_deref(), Some("Does b."));
     }
 
     #[test]

@@ -3,51 +3,68 @@
 use argon2::password_hash::{self, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 
-use bindings::exports::api::{Cost, Guest, PasswordError};
-
-mod bindings {
-    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
-    wit_bindgen::generate!({ world: "password" });
-}
-
 /// The bounds of a cost. The highest memory fits in the limit that the manifest sets.
 const MAX_MEMORY_KIB: u32 = 256 * 1024;
 const MAX_ITERATIONS: u32 = 64;
 const MAX_PARALLELISM: u32 = 16;
 
-struct Password;
-
-impl Guest for Password {
-    fn hash(password: String, cost: Option<Cost>) -> Result<String, PasswordError> {
-        let params = match cost {
-            Some(cost) => params(cost).map_err(PasswordError::InvalidCost)?,
-            None => Params::default(),
-        };
-        let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password(password.as_bytes())
-            .map_err(|error| PasswordError::Failed(error.to_string()))?;
-        Ok(hash.to_string())
-    }
-
-    fn verify(password: String, hash: String) -> Result<bool, PasswordError> {
-        let invalid = |error: String| PasswordError::InvalidHash(error);
-        let hash = PasswordHash::new(&hash).map_err(|error| invalid(error.to_string()))?;
-        if hash.hash.is_none() {
-            return Err(invalid("it ends before the hash itself".into()));
-        }
-        // A hash carries its own cost: a stranger's must not cost more than ours may.
-        let cost = Params::try_from(&hash).map_err(|error| invalid(error.to_string()))?;
-        check(cost.m_cost(), cost.t_cost(), cost.p_cost()).map_err(invalid)?;
-        match Argon2::default().verify_password(password.as_bytes(), &hash) {
-            Ok(()) => Ok(true),
-            Err(password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(error) => Err(invalid(error.to_string())),
-        }
-    }
+/// How much work a hash takes, to compute and to guess.
+#[derive(Clone, Copy, unblock::Record)]
+struct Cost {
+    /// Memory in KiB: from 8 for each lane up to 262144 (256 MiB). Default 19456.
+    memory_kib: u32,
+    /// Passes over the memory, from 1 to 64. Default 2.
+    iterations: u32,
+    /// Lanes, from 1 to 16. Default 1. They are computed one after the other, in one thread.
+    parallelism: u32,
 }
 
-bindings::export!(Password with_types_in bindings);
-include!(concat!(env!("OUT_DIR"), "/docs.rs"));
+/// Why no answer could be given.
+#[derive(Debug, unblock::Variant)]
+enum PasswordError {
+    /// The cost is out of its range; the text says which part.
+    InvalidCost(String),
+    /// The hash is not one that `hash` makes; the text says what is wrong with it.
+    InvalidHash(String),
+    /// The hash could not be computed; the text says why.
+    Failed(String),
+}
+
+/// Hashes a password with Argon2id and a random salt.
+///
+/// The result is a PHC string, `$argon2id$v=19$m=19456,t=2,p=1$<salt>$<hash>`, to be stored as it
+/// is. Without `cost` the cost is the one OWASP recommends: 19 MiB, 2 iterations, 1 lane.
+#[unblock::task]
+fn hash(password: &str, cost: Option<Cost>) -> Result<String, PasswordError> {
+    let params = match cost {
+        Some(cost) => params(cost).map_err(PasswordError::InvalidCost)?,
+        None => Params::default(),
+    };
+    let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password(password.as_bytes())
+        .map_err(|error| PasswordError::Failed(error.to_string()))?;
+    Ok(hash.to_string())
+}
+
+/// Says whether a password is the one that a hash was made from.
+///
+/// `hash` is a PHC string of Argon2id, Argon2i or Argon2d. A wrong password is `false`, not an error.
+#[unblock::task]
+fn verify(password: &str, hash: &str) -> Result<bool, PasswordError> {
+    let invalid = |error: String| PasswordError::InvalidHash(error);
+    let hash = PasswordHash::new(hash).map_err(|error| invalid(error.to_string()))?;
+    if hash.hash.is_none() {
+        return Err(invalid("it ends before the hash itself".into()));
+    }
+    // A hash carries its own cost: a stranger's must not cost more than ours may.
+    let cost = Params::try_from(&hash).map_err(|error| invalid(error.to_string()))?;
+    check(cost.m_cost(), cost.t_cost(), cost.p_cost()).map_err(invalid)?;
+    match Argon2::default().verify_password(password.as_bytes(), &hash) {
+        Ok(()) => Ok(true),
+        Err(password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(invalid(error.to_string())),
+    }
+}
 
 fn params(cost: Cost) -> Result<Params, String> {
     check(cost.memory_kib, cost.iterations, cost.parallelism)?;
@@ -74,27 +91,27 @@ mod tests {
     const SMALL: Cost = Cost { memory_kib: 16, iterations: 1, parallelism: 2 };
 
     /// A hash at the lowest cost, or the error as text.
-    fn hash(password: &str) -> String {
-        Password::hash(password.into(), Some(SMALL)).unwrap_or_else(|error| format!("{error:?}"))
+    fn hashed(password: &str) -> String {
+        hash(password, Some(SMALL)).unwrap_or_else(|error| format!("{error:?}"))
     }
 
     #[test]
     fn a_hash_verifies_its_password_and_no_other() {
-        let hash = hash("correct horse");
+        let hash = hashed("correct horse");
         assert!(hash.starts_with("$argon2id$v=19$m=16,t=1,p=2$"), "{hash}");
-        assert!(matches!(Password::verify("correct horse".into(), hash.clone()), Ok(true)));
-        assert!(matches!(Password::verify("Correct horse".into(), hash), Ok(false)));
+        assert!(matches!(verify("correct horse", &hash), Ok(true)));
+        assert!(matches!(verify("Correct horse", &hash), Ok(false)));
     }
 
     #[test]
     fn each_hash_has_its_own_salt() {
-        assert_ne!(hash("same"), hash("same"));
+        assert_ne!(hashed("same"), hashed("same"));
     }
 
     #[test]
     fn the_hash_of_the_reference_implementation_verifies() {
         let hash = "$argon2i$v=19$m=256,t=2,p=1$c29tZXNhbHQ$iekCn0Y3spW+sCcFanM2xBT63UP2sghkUoHLIUpWRS8";
-        assert!(matches!(Password::verify("password".into(), hash.into()), Ok(true)));
+        assert!(matches!(verify("password", hash), Ok(true)));
     }
 
     #[test]
@@ -118,7 +135,7 @@ mod tests {
             "$argon2id$v=19$m=16,t=1,p=1$c29tZXNhbHQ",
             "$argon2id$v=19$m=4294967295,t=1,p=1$c29tZXNhbHQ$wWKIMhR9lyDFvRz9YTZweA",
         ] {
-            let result = Password::verify("x".into(), hash.into());
+            let result = verify("x", hash);
             assert!(matches!(result, Err(PasswordError::InvalidHash(_))), "{hash}: {result:?}");
         }
     }

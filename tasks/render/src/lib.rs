@@ -4,30 +4,35 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error};
 
-use bindings::exports::api::{Guest, TemplateError};
-
-mod bindings {
-    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
-    wit_bindgen::generate!({ world: "render" });
+/// What is wrong with a template or its data.
+#[derive(unblock::Record)]
+struct TemplateError {
+    /// One line for people: what is wrong.
+    message: String,
+    /// The line of the template, counted from 1; `none` if the template is not to blame.
+    line: Option<u32>,
+    /// The column in that line, in characters, counted from 1.
+    column: Option<u32>,
+    /// The offending lines of the template, with the place marked; empty if there is none.
+    detail: String,
 }
 
-struct Render;
-
-impl Guest for Render {
-    fn render(template: String, data: String) -> Result<String, TemplateError> {
-        let data = variables(&data)?;
-        let mut environment = Environment::new();
-        environment.set_debug(true); // keeps the positions of errors
-        environment.set_recursion_limit(RECURSION_LIMIT);
-        environment
-            .template_from_str(&template)
-            .and_then(|compiled| compiled.render(data))
-            .map_err(|error| template_error(&error, &template))
-    }
+/// Renders a Jinja template.
+///
+/// `data` is the text of a JSON object: its members are the template's variables. A variable
+/// that is missing prints as nothing. Nothing is escaped unless the template asks for it, with
+/// the filter `escape` or a block `{% autoescape true %}`.
+#[unblock::task]
+fn render(template: &str, data: &str) -> Result<String, TemplateError> {
+    let data = variables(data)?;
+    let mut environment = Environment::new();
+    environment.set_debug(true); // keeps the positions of errors
+    environment.set_recursion_limit(RECURSION_LIMIT);
+    environment
+        .template_from_str(template)
+        .and_then(|compiled| compiled.render(data))
+        .map_err(|error| template_error(&error, template))
 }
-
-bindings::export!(Render with_types_in bindings);
-include!(concat!(env!("OUT_DIR"), "/docs.rs"));
 
 /// Macros that call themselves end here with an error; the stack would have room for a few more.
 const RECURSION_LIMIT: usize = 100;
@@ -82,8 +87,8 @@ mod tests {
     use super::*;
 
     /// What was rendered, or `line:column message`.
-    fn render(template: &str, data: &str) -> String {
-        Render::render(template.into(), data.into()).unwrap_or_else(|error| {
+    fn rendered(template: &str, data: &str) -> String {
+        render(template, data).unwrap_or_else(|error| {
             let number = |number: Option<u32>| number.map_or("-".into(), |number| number.to_string());
             format!("{}:{} {}", number(error.line), number(error.column), error.message)
         })
@@ -92,35 +97,35 @@ mod tests {
     #[test]
     fn renders_variables_in_the_order_they_were_sent() {
         let template = "{% for key, value in pairs | items %}{{ key }}={{ value }};{% endfor %}";
-        assert_eq!(render(template, r#"{"pairs": {"b": 1, "a": [true, null]}}"#), "b=1;a=[True, None];");
-        assert_eq!(render("Hello {{ name }}!", r#"{"name": "<b>"}"#), "Hello <b>!");
-        assert_eq!(render("{{ name | e }}{{ missing }}", r#"{"name": "<b>"}"#), "&lt;b&gt;");
+        assert_eq!(rendered(template, r#"{"pairs": {"b": 1, "a": [true, null]}}"#), "b=1;a=[True, None];");
+        assert_eq!(rendered("Hello {{ name }}!", r#"{"name": "<b>"}"#), "Hello <b>!");
+        assert_eq!(rendered("{{ name | e }}{{ missing }}", r#"{"name": "<b>"}"#), "&lt;b&gt;");
     }
 
     #[test]
     fn errors_name_the_place() {
-        assert_eq!(render("one\n{% if %}", "{}"), "2:7 syntax error: unexpected end of block");
-        assert_eq!(render("né {{ name | shout }}", "{}"), "1:14 unknown filter: filter shout is unknown");
-        assert!(render("a\nb {{ missing.name }}", "{}").starts_with("2:6 undefined value"));
+        assert_eq!(rendered("one\n{% if %}", "{}"), "2:7 syntax error: unexpected end of block");
+        assert_eq!(rendered("né {{ name | shout }}", "{}"), "1:14 unknown filter: filter shout is unknown");
+        assert!(rendered("a\nb {{ missing.name }}", "{}").starts_with("2:6 undefined value"));
     }
 
     #[test]
     fn the_detail_points_at_the_place() {
-        let error = Render::render("a\n{{ 1 + }}".into(), "{}".into()).err();
+        let error = render("a\n{{ 1 + }}", "{}").err();
         let detail = error.map(|error| error.detail).unwrap_or_default();
         assert_eq!(detail, "   1 | a\n   2 | {{ 1 + }}\n     |        ^\n");
     }
 
     #[test]
     fn bad_data_is_told_from_a_bad_template() {
-        assert_eq!(render("", "{"), "-:- data is not JSON: EOF while parsing an object at line 1 column 1");
-        assert_eq!(render("", "[1]"), "-:- data must be a JSON object, but is: sequence");
+        assert_eq!(rendered("", "{"), "-:- data is not JSON: EOF while parsing an object at line 1 column 1");
+        assert_eq!(rendered("", "[1]"), "-:- data must be a JSON object, but is: sequence");
     }
 
     #[test]
     fn endless_recursion_is_an_error() {
         let template = "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}";
-        let rendered = render(template, "{}");
+        let rendered = rendered(template, "{}");
         assert!(rendered.contains("recursion limit"), "{rendered}");
     }
 }

@@ -2,22 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-mod bindings {
-    #![allow(missing_docs, reason = "generated from the WIT, where the documentation is")]
-    wit_bindgen::generate!({ world: "sleep" });
+/// Sleeps for so many seconds, then answers `Awake! <unix seconds>`.
+///
+/// `seconds` may have a fraction. A negative number, or one that is no number, is an error.
+/// A sleeping call uses no processor time and holds up no thread: thousands may sleep at once.
+#[unblock::task]
+fn sleep(seconds: f64) -> Result<String, String> {
+    std::thread::sleep(duration(seconds)?);
+    Ok(greeting(SystemTime::now()))
 }
-
-struct Sleep;
-
-impl bindings::exports::api::Guest for Sleep {
-    fn sleep(seconds: f64) -> Result<String, String> {
-        std::thread::sleep(duration(seconds)?);
-        Ok(greeting(SystemTime::now()))
-    }
-}
-
-bindings::export!(Sleep with_types_in bindings);
-include!(concat!(env!("OUT_DIR"), "/docs.rs"));
 
 fn duration(seconds: f64) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)

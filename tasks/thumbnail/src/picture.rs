@@ -9,7 +9,7 @@ use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageFormat, ImageReader, Limits, RgbImage};
 
-use crate::bindings::exports::api::{Format, ThumbnailError};
+use crate::{Format, ThumbnailError};
 
 /// What a decoded picture may take: with what is needed beside it, the manifest's memory limit.
 const MAX_DECODED: u64 = 160 << 20;
