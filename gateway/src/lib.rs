@@ -25,7 +25,7 @@
 //! | 4 | [`invoke`] | who asked |
 //! | 3 | [`registry`] | wasmtime types |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
-//! | 1 | [`values`], the crate `unblock_pool` | each other |
+//! | 1 | [`values`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
 //! | 0 | [`error`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
 pub mod app;
@@ -35,6 +35,7 @@ pub mod error;
 pub mod http;
 pub mod invoke;
 pub mod limits;
+pub mod new;
 pub mod registry;
 pub mod runtime;
 pub mod task;
