@@ -101,11 +101,13 @@ Examples:
         flags: Box<Flags>,
     },
     /// Make a task of your own: a folder with its source, build, test and manifest.
-    #[command(after_help = "Nothing is overwritten, and nothing is built or installed: what to do next is told.
+    #[command(
+        after_help = "Nothing is overwritten, and nothing is built or installed: what to do next is told.
 
 Examples:
   unblock new hello --lang rust
-  unblock new hello --lang wat --tasks /srv/tasks")]
+  unblock new hello --lang wat --tasks /srv/tasks"
+    )]
     New {
         /// The task's name: lower-case letters, digits and '-'.
         name: String,

@@ -18,12 +18,12 @@ pub mod guests;
 pub mod process;
 
 use clap::Parser as _;
-use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 use gateway::config::{Config, Flags};
 use gateway::runtime::ExtraImports;
 use gateway::runtime::engine::Runs;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Runs in flight at most in a test's server: each reserves 4 GiB of address space, and many
 /// servers share the test process.
@@ -59,6 +59,12 @@ impl Gateway {
     /// Puts a file into the tasks folder.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         std::fs::write(self.folder.path().join(name), content).unwrap();
+        self
+    }
+
+    /// Makes a folder below the tasks folder, for a manifest to grant.
+    pub fn folder(self, name: &str) -> Self {
+        std::fs::create_dir_all(self.folder.path().join(name)).unwrap();
         self
     }
 

@@ -132,12 +132,10 @@ fn refuse_name(name: &str) -> String {
 /// The line of a Rust task's manifest that brings the SDK, and what to say of it.
 fn dependency(tasks: &Path) -> (String, String) {
     let sdk = tasks.join(SDK_FOLDER).join("Cargo.toml");
-    let here = std::fs::read_to_string(&sdk)
-        .ok()
-        .and_then(|text| text.parse::<toml::Table>().ok())
-        .is_some_and(|manifest| {
-            manifest.get("package").and_then(|package| package.get("name")?.as_str()) == Some(SDK)
-        });
+    let here =
+        std::fs::read_to_string(&sdk).ok().and_then(|text| text.parse::<toml::Table>().ok()).is_some_and(
+            |manifest| manifest.get("package").and_then(|package| package.get("name")?.as_str()) == Some(SDK),
+        );
     if here {
         let line = format!("unblock = {{ package = \"{SDK}\", path = \"../{SDK_FOLDER}\" }}");
         return (line, format!("It uses the SDK beside it, {}/{SDK_FOLDER}.", shown(tasks)));
@@ -270,7 +268,8 @@ mod tests {
     #[test]
     fn a_bad_name_is_refused_with_a_good_one() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, hint) in [("My_Task", "as in my-task"), ("../x", "as in x"), ("", "bytes"), ("-", "bytes")] {
+        for (name, hint) in [("My_Task", "as in my-task"), ("../x", "as in x"), ("", "bytes"), ("-", "bytes")]
+        {
             let error = create(name, Language::Wat, folder.path(), "unblock").unwrap_err();
             assert!(error.ends_with(hint), "{error}");
         }
