@@ -7,11 +7,11 @@
 
 use crate::support::crowd::{Caller, Crowd, LOOPS, LOOPS_MANIFEST, median, timing};
 use crate::support::{Gateway, PATIENCE, Server, client, eventually};
-use gateway::runtime::ExtraImports;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
+use gateway::runtime::ExtraImports;
 
 const EPOCH: &str = include_str!("guests/epoch.wat");
 

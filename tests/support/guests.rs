@@ -5,9 +5,9 @@
 //! so that "a call is in flight" is a fact and not a matter of time.
 
 use super::repository;
-use gateway::runtime::ExtraImports;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use gateway::runtime::ExtraImports;
 use wit_component::StringEncoding;
 
 /// Memory and an allocator that only goes forward, as the canonical ABI asks for. 0 to 1023 is the

@@ -18,12 +18,12 @@ pub mod guests;
 pub mod process;
 
 use clap::Parser as _;
-use gateway::config::{Config, Flags};
-use gateway::runtime::ExtraImports;
-use gateway::runtime::engine::Runs;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use gateway::config::{Config, Flags};
+use gateway::runtime::ExtraImports;
+use gateway::runtime::engine::Runs;
 
 /// Runs in flight at most in a test's server: each reserves 4 GiB of address space, and many
 /// servers share the test process.
