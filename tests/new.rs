@@ -57,7 +57,7 @@ async fn whole_life(language: &str, call: &str) -> Option<String> {
 
 #[tokio::test]
 async fn a_new_task_in_webassembly_text_needs_no_toolchain() {
-    assert_eq!(whole_life("wat", "?a=40&b=2").await.as_deref(), Some("42"));
+    assert_eq!(whole_life("wat", "/add?a=40&b=2").await.as_deref(), Some("42"));
 }
 
 #[tokio::test]
@@ -74,13 +74,13 @@ async fn a_new_task_in_go_is_a_command() {
 
 #[tokio::test]
 async fn a_new_task_in_python_has_typed_functions() {
-    let Some(answer) = whole_life("python", "?name=you").await else { return };
+    let Some(answer) = whole_life("python", "/greet?name=you").await else { return };
     assert_eq!(answer, "Hello, you");
 }
 
 #[tokio::test]
 async fn a_new_task_in_javascript_has_typed_functions() {
-    let Some(answer) = whole_life("js", "?name=you").await else { return };
+    let Some(answer) = whole_life("js", "/greet?name=you").await else { return };
     assert_eq!(answer, "Hello, you");
 }
 

@@ -86,7 +86,7 @@ const RUST: Kit = Kit {
     needs: "rustup target add wasm32-wasip2",
     native_test: "cargo test --quiet",
     memory: "16MiB",
-    call: "?name=you",
+    call: "/greet?name=you",
 };
 
 const C: Kit = Kit {
@@ -123,7 +123,7 @@ const PYTHON: Kit = Kit {
     needs: "pip install componentize-py==0.25.1",
     native_test: "",
     memory: "128MiB",
-    call: "?name=you",
+    call: "/greet?name=you",
 };
 
 const JS: Kit = Kit {
@@ -143,7 +143,7 @@ const JS: Kit = Kit {
     needs: "Node 20 or later; the build brings the rest from npm",
     native_test: "",
     memory: "128MiB",
-    call: "?name=you",
+    call: "/greet?name=you",
 };
 
 const GO: Kit = Kit {
@@ -175,7 +175,7 @@ const WAT: Kit = Kit {
     needs: "",
     native_test: "",
     memory: "1MiB",
-    call: "?a=40&b=2",
+    call: "/add?a=40&b=2",
 };
 
 impl Language {

@@ -112,6 +112,11 @@ impl Walk<'_> {
             self.hidden.push(hide("an export for another sort of host: wasi:http and wasi:cli guests are not served by this version".to_owned()));
             return;
         }
+        let first = ty.params().next();
+        if let Some(tool) = leftover(interface.map(|(name, _)| name), name, first.as_ref().map(|(name, _)| *name)) {
+            self.hidden.push(hide(format!("{tool}'s own, which it calls when it builds a component")));
+            return;
+        }
         if name.starts_with('[') {
             self.hidden.push(hide("a method of a resource, which would have to outlive the call".to_owned()));
             return;
@@ -168,6 +173,15 @@ impl Walk<'_> {
             answer,
             call: Call::Component(Export { index, bytes }),
         })
+    }
+}
+
+/// The tool that left its own function in the components it builds, beside those of the task.
+fn leftover(interface: Option<&str>, name: &str, first_param: Option<&str>) -> Option<&'static str> {
+    match (interface, name, first_param) {
+        (Some("exports"), "init", Some("app-name")) => Some("componentize-py"),
+        (None, "init", Some("shim")) => Some("componentize-qjs"),
+        _ => None,
     }
 }
 
