@@ -7,9 +7,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 default:
     @just --list --unsorted
 
-# Build every sample task into tasks/*.wasm; brings the wasm target if it is missing.
-build-tasks:
-    @tasks/build.sh
+# Build the sample tasks into tasks/*.wasm; `just build-tasks all` brings the toolchains of all languages.
+build-tasks *what:
+    @tasks/build.sh {{what}}
 
 # Serve tasks/ on http://127.0.0.1:8888 (flags after `--`: just serve --listen 0.0.0.0:80).
 serve *flags:

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Builds every sample task: tasks/NAME/ becomes the WebAssembly component tasks/NAME.wasm; and the
+# Builds every sample task: tasks/NAME/ becomes the WebAssembly module tasks/NAME.wasm; and the
 # guests that the tests call: tests/guests/NAME/ becomes target/guests/NAME.wasm.
 #
-# Brings what is missing on a new machine first: a C linker for build scripts and the standard
+#   tasks/build.sh        those in Rust, and those in other languages whose toolchain is there
+#   tasks/build.sh all    all of them; brings their toolchains into target/toolchains first
+#
+# For Rust it brings what is missing on a new machine: a C linker for build scripts and the standard
 # libraries for WASI 0.2 and preview 1, from rustup or, where rustup cannot have them, from Debian.
+# The others have a build.sh in their folder and are driven by toolchains/bring.sh.
 # A second run with nothing changed takes about a second and touches no file.
 #
 # Environment: CARGO_TARGET_DIR, where to build (default: target/ at the top of the repository).
@@ -136,6 +140,8 @@ samples() {
   local manifest folder
   for manifest in "$tasks"/*/Cargo.toml; do
     folder=$(dirname "$manifest")
+    # What `unblock new` makes builds itself.
+    [ -e "$folder/build.sh" ] && continue
     if [ -e "$folder/src/main.rs" ] || grep -q '"cdylib"' "$manifest"; then
       basename "$folder"
     fi
@@ -172,7 +178,15 @@ install_guests() {
   done
 }
 
+. "$tasks/toolchains/bring.sh"
+
 main() {
+  local what=there
+  case ${*:-} in
+    "") ;;
+    all) what=all ;;
+    *) fail "found '$*', expected nothing or: all" ;;
+  esac
   have cargo || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
   have cargo || fail "no cargo: install Rust first, see https://rustup.rs"
   cd "$root"
@@ -192,7 +206,9 @@ main() {
     [ -e "$module" ] || module=$out/$target/guest/$name.wasm
     install_module "$module" "$name"
   done
-  say "up to date: ${names[*]}"
+  local built=("${names[@]}")
+  build_others "$what"
+  say "up to date: ${built[*]}"
 }
 
 main "$@"

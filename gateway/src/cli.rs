@@ -1,4 +1,4 @@
-//! The command line: `serve`, `run`, `check`. Parses, hands over, and turns ends into exit codes.
+//! The command line: `serve`, `run`, `check`, `new`. Parses, hands over, and turns ends into exit codes.
 //!
 //! `run` makes one local call in the same sandbox, with the same limits and error texts as the
 //! server's; `check` judges a file without calling it. Flags of the server are read in `config.rs`.
@@ -8,6 +8,7 @@ use crate::app::{self, TaskLoader};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Kind, LoadError};
 use crate::invoke::{Call, Finished};
+use crate::new::{self, Language};
 use crate::registry::{self, Task};
 use crate::runtime::Observed;
 use crate::runtime::engine::Runs;
@@ -47,7 +48,8 @@ const EXAMPLES: &str = "Examples:
   curl localhost:8888/tasks                      what is loaded
   curl localhost:8888/tasks/primes/count?n=100   call a function
   unblock run tasks/primes.wat count 100         the same, without a server
-  unblock check tasks/primes.wat                 what a module is, and what it would need";
+  unblock check tasks/primes.wat                 what a module is, and what it would need
+  unblock new hello --lang python                a task of your own, ready to build";
 
 #[derive(Subcommand)]
 enum Command {
@@ -101,6 +103,24 @@ Examples:
         #[command(flatten)]
         flags: Box<Flags>,
     },
+    /// Make a task of your own: a folder with its source, build, test and manifest.
+    #[command(
+        after_help = "Nothing is overwritten, and nothing is built or installed: what to do next is told.
+
+Examples:
+  unblock new hello --lang rust
+  unblock new hello --lang wat --tasks /srv/tasks"
+    )]
+    New {
+        /// The task's name: lower-case letters, digits and '-'.
+        name: String,
+        /// What it is written in.
+        #[arg(long, value_enum)]
+        lang: Language,
+        /// Folder with the tasks; made if it is missing.
+        #[arg(long, env = "UNBLOCK_TASKS", value_name = "DIR", default_value = "tasks")]
+        tasks: PathBuf,
+    },
 }
 
 /// Parses the command line, runs the command.
@@ -117,6 +137,7 @@ pub fn main() -> ExitCode {
             run(config, &file, &rest, body.as_deref(), if json { Format::Json } else { Format::Natural })
         }),
         Command::Check { file, json, flags } => local(flags, |config| check(config, &file, json)),
+        Command::New { name, lang, tasks } => create(&name, lang, &tasks),
     }
 }
 
@@ -129,6 +150,17 @@ fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
 fn say(text: &str) {
     // A closed pipe (`| head`) is no failure of ours.
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn create(name: &str, language: Language, tasks: &Path) -> ExitCode {
+    let program = std::env::args().next().unwrap_or_else(|| "unblock".to_owned());
+    match new::create(name, language, tasks, &program) {
+        Ok(made) => {
+            say(&made.report);
+            ExitCode::SUCCESS
+        }
+        Err(message) => fail(EXIT_USAGE, message),
+    }
 }
 
 fn serve(flags: &Flags) -> ExitCode {

@@ -25,7 +25,7 @@
 //! | 4 | [`invoke`] | who asked |
 //! | 3 | [`registry`] | wasmtime types |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
-//! | 1 | [`values`], the crate `unblock_pool` | each other |
+//! | 1 | [`values`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
 //! | 0 | [`error`], [`exchange`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
 pub mod app;
@@ -37,6 +37,7 @@ pub mod http;
 pub mod invoke;
 pub mod limits;
 pub mod local;
+pub mod new;
 pub mod registry;
 pub mod runtime;
 pub mod task;

@@ -65,6 +65,12 @@ impl Gateway {
         self
     }
 
+    /// Makes a folder below the tasks folder, for a manifest to grant.
+    pub fn folder(self, name: &str) -> Self {
+        std::fs::create_dir_all(self.folder.path().join(name)).unwrap();
+        self
+    }
+
     /// A task in WebAssembly text.
     pub fn wat(self, name: &str, text: &str) -> Self {
         self.file(&format!("{name}.wat"), text)

@@ -138,6 +138,11 @@ impl Walk<'_> {
                 .push(hide("an export for another sort of host; export a function of your own".to_owned()));
             return;
         }
+        let first = ty.params().next();
+        if let Some(tool) = leftover(interface.map(|(name, _)| name), name, first.as_ref().map(|(name, _)| *name)) {
+            self.hidden.push(hide(format!("{tool}'s own, which it calls when it builds a component")));
+            return;
+        }
         if name.starts_with('[') {
             self.hidden.push(hide("a method of a resource, which would have to outlive the call".to_owned()));
             return;
@@ -194,6 +199,15 @@ impl Walk<'_> {
             answer,
             call: Call::Component(Export { index, bytes }),
         })
+    }
+}
+
+/// The tool that left its own function in the components it builds, beside those of the task.
+fn leftover(interface: Option<&str>, name: &str, first_param: Option<&str>) -> Option<&'static str> {
+    match (interface, name, first_param) {
+        (Some("exports"), "init", Some("app-name")) => Some("componentize-py"),
+        (None, "init", Some("shim")) => Some("componentize-qjs"),
+        _ => None,
     }
 }
 
