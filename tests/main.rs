@@ -18,6 +18,7 @@ mod hot_reload;
 mod http;
 mod limits;
 mod loading;
+mod openapi;
 mod samples;
 mod support;
 mod tidy;
