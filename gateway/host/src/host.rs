@@ -22,7 +22,7 @@ mod bindings {
     });
 }
 
-use bindings::gateway::task::{body, progress, remaining};
+use bindings::unblock::task::{body, progress, remaining};
 
 /// The error of a guest that wrote more than its `output` limit.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
