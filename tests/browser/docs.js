@@ -76,7 +76,7 @@ async function call(page, path, method, fill) {
   await block.waitForSelector(".btn.execute");
   await fill(block);
   await (await block.waitForSelector(".btn.execute")).click();
-  const live = await block.waitForSelector(".live-responses-table .response-col_status");
+  const live = await block.waitForSelector(".live-responses-table tr.response .response-col_status");
   const status = await live.evaluate((cell) => cell.textContent.trim().split(/\s/)[0]);
   const body = await block.$eval(".live-responses-table", (table) => table.textContent);
   await block.evaluate((element) => element.scrollIntoView());
