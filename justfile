@@ -21,6 +21,14 @@ test *filter: build-tasks
     cargo test --release -p gateway -p unblock-host {{filter}}
     cargo test -p unblock-pool {{filter}}
 
+# The API's description: a validator, and generated requests for so many seconds (default 120).
+api-test *seconds: build-tasks
+    tests/openapi/run {{seconds}}
+
+# The page behind /docs in a headless Chromium; brings that (Debian, as root) if it is missing.
+browser-test: build-tasks
+    tests/browser/run
+
 # Format, lints, docs; warnings are errors.
 check:
     cargo fmt --all --check

@@ -21,6 +21,7 @@ mod languages;
 mod limits;
 mod loading;
 mod new;
+mod openapi;
 mod samples;
 mod streams;
 mod support;

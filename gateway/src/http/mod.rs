@@ -8,11 +8,14 @@
 mod answer;
 mod body;
 mod compress;
+mod docs;
 mod error;
+mod etag;
 mod id;
 mod inflow;
 mod invoke;
 mod negotiate;
+mod openapi;
 mod prefer;
 mod probes;
 mod problems;
@@ -75,6 +78,7 @@ pub struct Gateway {
     settings: Settings,
     ids: id::Ids,
     bodies: body::Budget,
+    openapi: openapi::Cache,
     draining: AtomicBool,
 }
 
@@ -88,6 +92,7 @@ impl Gateway {
             ids: id::Ids::new(),
             bodies: body::Budget::new(settings.bodies_bytes_max),
             settings,
+            openapi: openapi::Cache::default(),
             draining: AtomicBool::new(false),
         })
     }
@@ -116,6 +121,9 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/", get(probes::hello))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/docs", get(docs::docs))
+        .route("/docs/{file}", get(docs::docs))
         .route("/problems", get(problems::list))
         .route("/problems/{slug}", get(problems::page))
         .route("/tasks", get(tasks::list))

@@ -152,7 +152,8 @@ fn unknown_field(function: &Function, name: &str) -> Error {
     .at(Phase::Instantiate)
 }
 
-fn bytes_param(function: &Function) -> Option<usize> {
+/// The index of the first parameter that is a byte list.
+pub fn bytes_param(function: &Function) -> Option<usize> {
     function.params.iter().position(|param| param.shape == Shape::Bytes)
 }
 

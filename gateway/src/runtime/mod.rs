@@ -136,7 +136,33 @@ enum Module {
     Command(command::Linked),
 }
 
+/// Where a function's arguments come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// All of them by name or position, from path, query and body.
+    Arguments,
+    /// The body, whatever it is, is the only one.
+    Body,
+    /// A body that is no JSON is the argument at this index; otherwise as [`Input::Arguments`].
+    BodyAs(usize),
+    /// The guest reads the body itself; the arguments come from path and query.
+    Guest,
+}
+
 impl Function {
+    /// Where the arguments come from, as `arguments.rs` takes them.
+    #[must_use]
+    pub fn input(&self) -> Input {
+        match &self.call {
+            Call::Component(export) if export.takes_bytes() => Input::Body,
+            _ if self.raw_answer => Input::Guest,
+            _ => match arguments::bytes_param(self) {
+                Some(index) if self.raw_body => Input::BodyAs(index),
+                _ => Input::Arguments,
+            },
+        }
+    }
+
     /// The name that no other function of the task has: `interface#function`, or the plain name.
     #[must_use]
     pub fn full_name(&self) -> String {

@@ -277,7 +277,7 @@ fn parts(shape: &Shape, given: &[&[u8]], budget: &mut Budget) -> Decoded<Val> {
 }
 
 /// Whether one text without quotes can stand for a value.
-fn is_word(shape: &Shape) -> bool {
+pub(super) fn is_word(shape: &Shape) -> bool {
     matches!(
         Row::of(shape),
         Row::Bool
@@ -292,7 +292,7 @@ fn is_word(shape: &Shape) -> bool {
 }
 
 /// Whether texts are taken by [`texts`] in another way than as a JSON document.
-fn is_plain(shape: &Shape) -> bool {
+pub(super) fn is_plain(shape: &Shape) -> bool {
     match Row::of(shape) {
         Row::Labels(_) => true,
         Row::Items { item, len: None } => is_word(item),
@@ -301,7 +301,7 @@ fn is_plain(shape: &Shape) -> bool {
 }
 
 /// Whether any text is itself the value, so that none has another meaning.
-fn is_literal(shape: &Shape) -> bool {
+pub(super) fn is_literal(shape: &Shape) -> bool {
     matches!(Row::of(shape), Row::Char | Row::Text | Row::Label(_) | Row::Bytes)
 }
 

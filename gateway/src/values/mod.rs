@@ -80,6 +80,7 @@ mod budget;
 mod decode;
 mod encode;
 mod error;
+mod example;
 mod json;
 mod rows;
 mod scalars;
@@ -87,11 +88,14 @@ mod schema;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod textual;
 
 pub use args::{Args, decode_args, decode_byte_field, decode_query, decode_text_field};
 pub use budget::{BYTE_LIST_BYTES_MAX, Limits};
 pub use decode::decode_value;
 pub use encode::{bytes_of, encode};
 pub use error::{ArgError, ArgErrorKind, EncodeError, NAMES_SHOWN_MAX, NotExposed, TEXT_CHARS_MAX};
-pub use schema::{params_schema, schema};
+pub use example::{example, example_args};
+pub use schema::{params_schema, positional_schema, schema};
 pub use shape::{Case, Param, SHAPE_DEPTH_MAX, SHAPE_NODES_MAX, Shape, Sides};
+pub use textual::Textual;

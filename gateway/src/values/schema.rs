@@ -62,14 +62,27 @@ pub fn schema(shape: &Shape) -> Value {
 /// record. The `doc` of a member becomes its `description`.
 #[must_use]
 pub fn params_schema(params: &[Param]) -> Value {
-    let members = params.iter().map(|param| {
-        let mut schema = schema(&param.shape);
-        if let (Some(doc), Value::Object(schema)) = (&param.doc, &mut schema) {
-            schema.insert("description".to_owned(), Value::from(doc.as_str()));
-        }
-        (param.name.as_str(), schema, !may_be_absent(&param.shape))
-    });
-    object(members)
+    object(params.iter().map(|param| (param.name.as_str(), described(param), !may_be_absent(&param.shape))))
+}
+
+/// The JSON Schema (2020-12) of a function's parameters by position: options may be left out at the end.
+#[must_use]
+pub fn positional_schema(params: &[Param]) -> Value {
+    let Some(last) = params.len().checked_sub(1) else { return json!({"type": "array", "maxItems": 0}) };
+    let needed = params.iter().rposition(|param| !may_be_absent(&param.shape)).map_or(0, |index| index + 1);
+    let slots: Vec<Value> = params.iter().map(described).collect();
+    json!({
+        "type": "array", "prefixItems": slots, "items": false, "minItems": needed, "maxItems": last + 1,
+    })
+}
+
+/// The schema of a parameter's value, with its `doc`.
+fn described(param: &Param) -> Value {
+    let mut schema = schema(&param.shape);
+    if let (Some(doc), Value::Object(schema)) = (&param.doc, &mut schema) {
+        schema.insert("description".to_owned(), Value::from(doc.as_str()));
+    }
+    schema
 }
 
 /// An object with exactly these members: name, schema, whether it is required.

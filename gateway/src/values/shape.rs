@@ -114,6 +114,22 @@ impl Shape {
         }
     }
 
+    /// How many parts the type has, written out in full.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        let maybe = |shape: &Option<Shape>| shape.as_ref().map_or(0, Shape::parts);
+        1 + match self {
+            Shape::List(item) | Shape::FixedList(item, _) | Shape::Option(item) => item.parts(),
+            Shape::Map(key, value) => key.parts() + value.parts(),
+            Shape::Record(fields) => fields.iter().map(|field| field.shape.parts()).sum(),
+            Shape::Tuple(slots) => slots.iter().map(Shape::parts).sum(),
+            Shape::Variant(cases) => cases.iter().map(|case| 1 + maybe(&case.shape)).sum(),
+            Shape::Enum(labels) | Shape::Flags(labels) => labels.len(),
+            Shape::Result(sides) => maybe(&sides.ok) + maybe(&sides.err),
+            _ => 0,
+        }
+    }
+
     /// `list<item>`; of `u8` it is [`Shape::Bytes`].
     #[must_use]
     pub fn list(item: Shape) -> Self {

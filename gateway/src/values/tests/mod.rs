@@ -10,6 +10,7 @@
 )]
 
 mod components;
+mod described;
 mod examples;
 mod texts;
 

@@ -1,0 +1,203 @@
+//! The gateway's own URLs as operations, and the schemas of what they answer.
+//!
+//! Written by hand beside the handlers' JSON (`http/tasks.rs`, `http/probes.rs`); a test holds both
+//! together. It must not know what tasks are loaded.
+
+use super::document::Builder;
+use super::problems::{Place, task_error};
+use crate::error::Kind;
+use crate::task::NAME_BYTES_MAX;
+use serde_json::{Map, Value, json};
+
+/// The group of these operations.
+const TAG: &str = "Gateway";
+
+/// Adds them.
+pub fn add(builder: &mut Builder) {
+    builder.tag(TAG, "The gateway itself: what is loaded, and whether it is well.");
+    let text = |description: &str| ok("text/plain", json!({ "type": "string" }), description);
+    for (path, id, summary, response) in [
+        (
+            "/",
+            "hello",
+            "Greets, and says the time in seconds",
+            text("`Hello, world` and the seconds since 1970."),
+        ),
+        ("/livez", "live", "Whether the process answers", text("It does.")),
+        (
+            "/problems",
+            "problems",
+            "Lists every kind of problem",
+            text("A line per kind: its page and its title."),
+        ),
+        (
+            "/tasks",
+            "tasks",
+            "What is loaded, and what failed to load and why",
+            ok("application/json", schema("Tasks"), "The tasks."),
+        ),
+        (
+            "/docs",
+            "docs",
+            "Shows this document to people",
+            ok("text/html", json!({ "type": "string" }), "A page that can make calls."),
+        ),
+    ] {
+        builder.operation(
+            path,
+            "get",
+            &[id],
+            operation(summary, vec![], vec![("200", response)], Place::Own),
+        );
+    }
+    let ready = [("200", text("Calls are welcome.")), ("503", text("Still loading, or shutting down."))];
+    builder.operation(
+        "/readyz",
+        "get",
+        &["ready"],
+        operation("Whether calls are welcome", vec![], ready.into(), Place::Own),
+    );
+    let slugs: Vec<&str> = Kind::ALL.iter().map(|kind| kind.slug()).collect();
+    let slug = json!({ "name": "slug", "in": "path", "required": true, "schema": { "type": "string", "enum": slugs } });
+    let page = vec![("200", text("What happened, who has to act, and how."))];
+    builder.operation(
+        "/problems/{slug}",
+        "get",
+        &["problem"],
+        operation("Explains a kind of problem", vec![slug], page, Place::Page),
+    );
+    let name = json!({
+        "name": "task", "in": "path", "required": true, "description": "The task's name.",
+        "schema": { "type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": NAME_BYTES_MAX },
+    });
+    builder.operation("/tasks/{task}", "get", &["task"], description(TAG, vec![name.clone()]));
+    builder.operation("/tasks/{task}", "post", &["call"], only_function(name));
+    let mut document = ok("application/json", json!({ "type": "object" }), "This document.");
+    if let Some(headers) = document.get_mut("headers").and_then(Value::as_object_mut) {
+        headers.insert("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+    }
+    let unchanged = json!({
+        "description": "The client has this document.",
+        "headers": { "ETag": { "$ref": "#/components/headers/ETag" } },
+    });
+    let known = json!({ "$ref": "#/components/parameters/If-None-Match" });
+    let responses = vec![("200", document), ("304", unchanged)];
+    builder.operation(
+        "/openapi.json",
+        "get",
+        &["openapi"],
+        operation("What can be called, as an OpenAPI document", vec![known], responses, Place::Own),
+    );
+}
+
+/// `GET /tasks/NAME` of a task whose path has other methods, too.
+pub fn describe(task: &str) -> Map<String, Value> {
+    description(task, vec![])
+}
+
+/// `POST /tasks/{task}`, as far as it can be described for any task.
+fn only_function(name: Value) -> Map<String, Value> {
+    let result = json!({ "description": "What the function answers.", "content": { "*/*": {} } });
+    let mut operation = operation(
+        "Calls the function of a task that has only one",
+        vec![name],
+        vec![("2XX", result)],
+        Place::Call,
+    );
+    operation.insert("description".to_owned(), "The tasks' own operations say what they take.".into());
+    operation.insert("requestBody".to_owned(), json!({ "content": { "*/*": {} } }));
+    if let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) {
+        responses.extend([task_error(None)]);
+    }
+    operation
+}
+
+fn description(tag: &str, parameters: Vec<Value>) -> Map<String, Value> {
+    let responses =
+        vec![("200", ok("application/json", schema("Task"), "Its functions, types, limits and counts."))];
+    let mut operation = operation("Describes a task", parameters, responses, Place::Task);
+    operation.insert("tags".to_owned(), json!([tag]));
+    operation
+}
+
+fn operation(
+    summary: &str,
+    mut parameters: Vec<Value>,
+    responses: Vec<(&str, Value)>,
+    place: Place,
+) -> Map<String, Value> {
+    parameters.push(json!({ "$ref": "#/components/parameters/X-Request-Id" }));
+    let mut all: Map<String, Value> =
+        responses.into_iter().map(|(status, response)| (status.to_owned(), response)).collect();
+    all.extend(place.responses());
+    Map::from_iter([
+        ("tags".to_owned(), json!([TAG])),
+        ("summary".to_owned(), summary.into()),
+        ("parameters".to_owned(), parameters.into()),
+        ("responses".to_owned(), all.into()),
+    ])
+}
+
+fn ok(media_type: &str, schema: Value, description: &str) -> Value {
+    json!({
+        "description": description,
+        "headers": { "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } },
+        "content": { media_type: { "schema": schema } },
+    })
+}
+
+fn schema(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// An object whose members are all there.
+fn object(members: Value) -> Value {
+    let required: Vec<String> =
+        members.as_object().map(|members| members.keys().cloned().collect()).unwrap_or_default();
+    json!({ "type": "object", "required": required, "properties": members })
+}
+
+/// The schemas that [`add`] refers to.
+pub fn schemas() -> Map<String, Value> {
+    let text = || json!({ "type": "string" });
+    let maybe = || json!({ "type": ["string", "null"] });
+    let list = |items: Value| json!({ "type": "array", "items": items });
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let json_schema = || json!({ "type": ["object", "null"], "description": "A JSON Schema." });
+    let route = object(json!({ "method": text(), "path": text(), "function": maybe() }));
+    let summary = object(json!({
+        "name": text(), "url": text(), "kind": text(), "digest": text(), "description": maybe(),
+        "functions": list(object(json!({
+            "name": text(), "url": text(), "signature": text(), "description": maybe(),
+        }))),
+        "routes": list(route.clone()),
+        "warnings": list(text()),
+    }));
+    let failure = object(json!({
+        "file": text(), "task": maybe(), "reason": text(), "remedies": list(text()), "serving": maybe(),
+    }));
+    let tasks = object(json!({ "tasks": list(summary), "loading": list(text()), "failures": list(failure) }));
+    let function = object(json!({
+        "name": text(), "interface": maybe(), "url": text(), "signature": text(), "description": maybe(),
+        "params": json_schema(), "result": json_schema(), "error": json_schema(),
+        "raw_body": { "type": "boolean" }, "raw_answer": { "type": "boolean" },
+    }));
+    let task = object(json!({
+        "name": text(), "kind": text(), "digest": text(), "size": text(),
+        "loaded": { "type": "string", "format": "date-time" },
+        "description": maybe(),
+        "functions": list(function),
+        "hidden": list(object(json!({ "name": text(), "reason": text() }))),
+        "routes": list(route),
+        "limits": object(json!({
+            "wall": text(), "cpu": text(), "memory": text(), "input": text(), "output": text(),
+            "concurrency": count(), "queue": count(), "queue_wait": text(),
+        })),
+        "memory_min": text(),
+        "grants": list(text()),
+        "imports": list(text()),
+        "warnings": list(text()),
+        "counts": object(json!({ "calls": count(), "errors": count(), "running": count() })),
+    }));
+    Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task)])
+}

@@ -1,0 +1,21 @@
+"""Checks beside schemathesis' own: a problem is never a fault of the gateway nor of a sample."""
+
+import schemathesis
+
+# Documented, since they can occur; here they would be bugs.
+NEVER = {"internal", "trap", "stack-overflow", "bad-response", "missing-grant", "bad-module", "cancelled"}
+
+
+@schemathesis.check
+def no_fault_of_ours(ctx, response, case):
+    content_type = (response.headers.get("content-type") or [""])[0]
+    if response.status_code < 400:
+        return
+    if case.path == "/readyz":
+        return
+    assert content_type == "application/problem+json", f"{response.status_code} without a problem document"
+    problem = response.json()
+    kind = problem["type"].removeprefix("/problems/")
+    assert kind not in NEVER, f"{kind}: {problem['detail']}"
+    assert problem["status"] == response.status_code, problem
+    assert problem["call"] == response.headers["x-request-id"][0], problem
