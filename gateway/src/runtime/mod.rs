@@ -22,6 +22,7 @@ mod observed;
 mod outcome;
 mod prepare;
 
+pub use arguments::from_wave;
 pub use call::{Done, Start};
 pub use observed::Observed;
 pub use outcome::stopped;

@@ -12,6 +12,7 @@
 mod components;
 mod examples;
 mod texts;
+mod wave;
 
 use super::shape::{Case, Param, Shape};
 use super::{Limits, decode_args, decode_value, encode, params_schema, schema};
