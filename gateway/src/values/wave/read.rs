@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
     /// The content of a char or string literal that was peeked, and passes it.
     pub(super) fn literal<T>(
         &mut self,
-        raw: &'a str,
+        raw: &str,
         content: impl FnOnce(Cow<'_, str>) -> Decoded<T>,
     ) -> Decoded<T> {
         let value = UntypedValue::parse(raw);
