@@ -100,7 +100,7 @@ fn each_type_has_its_form_and_some_more_in() {
         (Shape::F32, "-inf", &[]),
         (Shape::F64, "nan", &[]),
         (Shape::Char, "'é'", &["'\\u{e9}'"]),
-        (Shape::String, "\"a\\\"\\n\"", &["\"\\u{61}\\\"\\n\"", "\"\"\"\n  a\"\n\n  \"\"\""]),
+        (Shape::String, "\"a\\\"\\n\"", &["\"\\u{61}\\\"\\n\"", "\"\"\"\n  a\"\n  \n  \"\"\""]),
         (Shape::Bytes, "[104, 105]", &["[104,105,]"]),
         (Shape::FixedList(Arc::new(Shape::U8), 2), "[1, 2]", &[]),
         (Shape::Tuple([Shape::U8, Shape::Char].into()), "(1, 'x')", &["(1, 'x',) // a comment"]),
