@@ -182,10 +182,46 @@ fn run_takes_arguments_by_position_by_name_and_as_json() {
         &["add", "{\"a\": 40, \"b\": 2}"],
         &["add", "[40, 2]"],
         &["--json", "add", "44", "-2"],
+        &["add(40, 2)"],
+        &["--wave", "add(40, 2)"],
+        &["--wave", "add", "40", "2"],
+        &["--wave", "add", "b=2", "40"],
+        &["--wave", "add", "{b: 2, a: 40}"],
+        &["--wave", "add", "(40, 2)"],
     ] {
         let arguments: Vec<&str> = ["run", &file].into_iter().chain(arguments.iter().copied()).collect();
         let Ended { code, stdout, stderr } = run(&arguments, b"");
         assert_eq!((code, stdout.as_str()), (Some(0), "42\n"), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn run_reads_and_writes_wave() {
+    let folder = folder(&[("words.wasm", &words()), ("call.wave", b"{name: \"x\"}")]);
+    let (file, document) = (text(folder.path().join("words.wasm")), text(folder.path().join("call.wave")));
+    for (arguments, expected) in [
+        (&["same(\"a (b)\")"][..], "a (b)"),
+        (&["--wave", "same(\"a\")"], "\"a\"\n"),
+        (&["--wave", "same", "\"\\u{fc}\" // a comment"], "\"\u{fc}\"\n"),
+        (&["--wave", "same", "name=\"x\""], "\"x\"\n"),
+        (&["--wave", "keep", "[104, 105]"], "[104, 105]\n"),
+        (&["keep([104, 105])"], "hi"),
+        // Without a function of that name, a text is a text.
+        (&["same", "other(1)"], "other(1)"),
+        (&["keep", "--body", &document], "{name: \"x\"}"),
+    ] {
+        let Ended { code, stdout, stderr } = run(&[&["run", &file], arguments].concat(), b"");
+        assert_eq!((code, stdout.as_str()), (Some(0), expected), "{arguments:?}: {stderr}");
+    }
+    for (arguments, told) in [
+        (&["same(1)"][..], "/0: expected string, found `1` at line 1, column 2"),
+        (&["--wave", "same", "x"], "/0: expected string, found `x` at line 1, column 2"),
+        (&["smae(\"x\")"], "did you mean same?"),
+        (&["same(\"x\")", "--body", &document], "found a call with its arguments and --body"),
+        (&["--wave", "--json", "same", "x"], "cannot be used with"),
+    ] {
+        let Ended { code, stderr, .. } = run(&[&["run", &file], arguments].concat(), b"");
+        assert!(code == Some(2) && stderr.contains(told), "{arguments:?}: {code:?} {stderr}");
     }
 }
 

@@ -215,6 +215,38 @@ fn bytes_task() -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn wave_crosses_both_ways_unchanged() {
+    let core = format!(r#"(module {MEMORY} (func (export "same") (param i32) (result i32) local.get 0))"#);
+    let server =
+        Gateway::new().file("types.wasm", typed(EVERYTHING, &core)).file("raw.wasm", bytes_task()).start();
+    let post = |path: &str| client().post(server.url(path));
+    let sent = json!({ "value": everything() }).to_string();
+    let asked = post("/tasks/types/same").header("content-type", "application/json").body(sent);
+    let reply = server.send(asked.header("accept", "text/x-wave")).await;
+    assert_eq!(reply.header("content-type"), Some("text/x-wave; charset=utf-8"));
+    let wave = reply.ok().to_owned();
+    assert!(wave.contains("colour: dark-green, ") && wave.contains("twice: some(none)"), "{wave}");
+    let sent = |body: String| post("/tasks/types/same").header("content-type", "text/x-wave").body(body);
+    for body in [format!("{{value: {wave}}}"), format!("({wave}) // by position")] {
+        assert_eq!(server.send(sent(body)).await.json(), everything());
+    }
+    for (body, pointer, told) in [
+        ("{value: {a-bool: 1}}", "/value/a-bool", "expected bool, found `1` at line 1, column 18"),
+        ("{valu: 1}", "/valu", "did you mean \"value\"?"),
+        ("1", "", "expected a record {value: "),
+    ] {
+        let problem = server.send(sent(body.to_owned())).await.json();
+        assert_eq!((&problem["status"], &problem["pointer"]), (&json!(400), &json!(pointer)), "{problem:#}");
+        assert!(problem["detail"].as_str().unwrap().contains(told), "{problem:#}");
+    }
+    let bomb = server.send(sent("(".repeat(8 << 20))).await.json();
+    assert_eq!(bomb["type"], json!("/problems/bad-arguments"), "{bomb:#}");
+    // Bytes are a list of numbers, also those that cross as they are.
+    let lone = post("/tasks/raw/lone").header("accept", "text/x-wave").body("hi");
+    assert_eq!(server.send(lone).await.ok(), "[104, 105]");
+}
+
+#[tokio::test]
 async fn a_lone_byte_list_is_the_raw_body_both_ways() {
     let server = Gateway::new().file("raw.wasm", bytes_task()).start();
     let picture: Vec<u8> = (0..4_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();

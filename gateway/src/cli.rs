@@ -10,8 +10,8 @@ use crate::error::{Error, Kind, LoadError};
 use crate::invoke::{Call, Finished};
 use crate::new::{self, Language};
 use crate::registry::{self, Task};
-use crate::runtime::Observed;
 use crate::runtime::engine::Runs;
+use crate::runtime::{Function, Observed, from_wave};
 use crate::task::{self, Arguments, Body, Format, Output};
 use crate::{limits, local, telemetry};
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -62,12 +62,15 @@ enum Command {
     /// Call one function of a module, here and now.
     #[command(
         after_help = "Arguments are by position, by name (name=value), or one JSON object or array; after \"--\" they may
-start with \"-\".
+start with \"-\". A call in one word is read as WAVE, the component model's text format, and so is each
+argument with --wave: strings and chars in quotes, lists, records, variants as their types are written.
 
 Examples:
   unblock run tasks/primes.wat count 100
   unblock run tasks/sleep.wasm seconds=0.5
   unblock run tasks/password.wasm hash '{\"password\": \"correct horse\"}'
+  unblock run tasks/sleep.wasm 'sleep(0.5)'
+  unblock run --wave tasks/password.wasm hash 'password=\"correct horse\"'
   unblock run tasks/thumbnail.wasm width=200 --body photo.jpg > small.png
   echo 'a,b' | unblock run tasks/csv.wasm        a command: arguments, standard input, exit code
   unblock run tasks/echo.wasm GET /hello         a wasi:http guest"
@@ -79,12 +82,15 @@ Examples:
         /// path for a wasi:http guest.
         #[arg(value_name = "FUNCTION] [ARGS", allow_negative_numbers = true)]
         rest: Vec<String>,
-        /// File with the request body; "-" is standard input.
+        /// File with the request body, taken as it is; "-" is standard input.
         #[arg(long, value_name = "FILE")]
         body: Option<PathBuf>,
         /// Write the result as JSON, and a failure as a JSON object on standard error.
         #[arg(long)]
         json: bool,
+        /// Read each argument as WAVE, and write the result as WAVE.
+        #[arg(long, conflicts_with = "json")]
+        wave: bool,
         #[command(flatten)]
         flags: Box<Flags>,
     },
@@ -133,8 +139,13 @@ pub fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Serve(flags) => serve(&flags),
-        Command::Run { file, rest, body, json, flags } => local(flags, |config| {
-            run(config, &file, &rest, body.as_deref(), if json { Format::Json } else { Format::Natural })
+        Command::Run { file, rest, body, json, wave, flags } => local(flags, |config| {
+            let format = match (json, wave) {
+                (true, _) => Format::Json,
+                (_, true) => Format::Wave,
+                _ => Format::Natural,
+            };
+            run(config, &file, &rest, body.as_deref(), format)
         }),
         Command::Check { file, json, flags } => local(flags, |config| check(config, &file, json)),
         Command::New { name, lang, tasks } => create(&name, lang, &tasks),
@@ -327,7 +338,7 @@ fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format
     if task.prepared.kind.streams() {
         return streams(&local, &task, rest, body, observed, format);
     }
-    let (function, arguments) = match arguments(&task, rest, body) {
+    let (function, arguments) = match arguments(&task, rest, body, format == Format::Wave) {
         Ok(meant) => meant,
         Err(error) => return failed(&error, format),
     };
@@ -389,8 +400,23 @@ fn streams(
 }
 
 /// The function meant and its arguments, from what follows the file on the command line.
-fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize, Arguments), Error> {
+fn arguments(
+    task: &Task,
+    rest: &[String],
+    body: Option<&Path>,
+    wave: bool,
+) -> Result<(usize, Arguments), Error> {
     let prepared = &task.prepared;
+    if let Some((name, values)) = one_word_call(&prepared.functions, rest) {
+        let function = prepared.find(Some(name))?;
+        return match body {
+            None => Ok((function, of_wave(task, function, values)?)),
+            Some(_) => Err(Error::new(
+                Kind::BadArguments,
+                "found a call with its arguments and --body, expected one of them",
+            )),
+        };
+    }
     let named = rest.first().filter(|first| {
         prepared.functions.len() != 1
             || prepared
@@ -404,23 +430,30 @@ fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize
     if let Some(body) = body {
         arguments.body = Body::Bytes { content_type: None, bytes: read(body, task.limits.input)?.into() };
     }
-    if let [document] = rest
-        && document.trim_start().starts_with(['{', '['])
+    if let [text] = rest
+        && text.trim_start().starts_with(if wave { ['{', '('] } else { ['{', '['] })
         && body.is_none()
     {
+        if wave {
+            return Ok((function, of_wave(task, function, text)?));
+        }
         let content_type = Some("application/json".to_owned());
-        arguments.body = Body::Bytes { content_type, bytes: document.clone().into_bytes().into() };
+        arguments.body = Body::Bytes { content_type, bytes: text.clone().into_bytes().into() };
         return Ok((function, arguments));
     }
     let params =
         prepared.functions.get(function).map(|function| function.params.as_slice()).unwrap_or_default();
     let mut positions = params.iter();
+    let mut named = false;
     for text in rest {
         let by_name = text.split_once('=').filter(|(name, _)| {
             params.iter().any(|param| param.name == *name || param.name == name.replace('_', "-"))
         });
         let pair = match by_name {
-            Some((name, value)) => (name.to_owned(), value.to_owned()),
+            Some((name, value)) => {
+                named = true;
+                (name.to_owned(), value.to_owned())
+            }
             None => match positions.next() {
                 Some(param) => (param.name.clone(), text.clone()),
                 None => {
@@ -438,7 +471,44 @@ fn arguments(task: &Task, rest: &[String], body: Option<&Path>) -> Result<(usize
         };
         arguments.pairs.push(pair);
     }
+    if wave && body.is_none() && !rest.is_empty() {
+        return Ok((function, of_wave(task, function, &wave_of(&arguments.pairs, named))?));
+    }
     Ok((function, arguments))
+}
+
+/// The arguments in a WAVE document.
+fn of_wave(task: &Task, function: usize, text: &str) -> Result<Arguments, Error> {
+    let function = task.prepared.functions.get(function);
+    let body = function.map(|function| from_wave(function, text)).transpose()?.unwrap_or_default();
+    Ok(Arguments { body, ..Arguments::default() })
+}
+
+/// The name and the arguments of a call such as `sleep(0.25)`, if that is what the command line
+/// says: a task with one function may also mean a text that has parentheses.
+fn one_word_call<'a>(functions: &[Function], rest: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let [call] = rest else { return None };
+    let call = call.trim();
+    let (name, values) = call.split_at(call.find('(')?);
+    let known = functions.iter().any(|function| function.name == name || function.full_name() == name);
+    (values.ends_with(')') && (known || functions.len() != 1)).then_some((name, values))
+}
+
+/// One WAVE document of values given one by one: a record if some are named, else a tuple. Each on
+/// lines of its own, so that a comment ends with its value.
+fn wave_of(pairs: &[(String, String)], named: bool) -> String {
+    let mut text = String::from(if named { "{" } else { "(" });
+    for (name, value) in pairs {
+        if named {
+            text.push_str(&name.replace('_', "-"));
+            text.push(':');
+        }
+        text.push_str(value);
+        text.push_str("\n,");
+    }
+    // Without a value there is no comma to end with.
+    text.push(if named { '}' } else { ')' });
+    text
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
@@ -466,7 +536,9 @@ fn write(output: Output) {
         Output::Empty => Ok(()),
         Output::Text(text) if stdout.is_terminal() => writeln!(stdout, "{text}"),
         Output::Text(text) => stdout.write_all(text.as_bytes()),
-        Output::Json(bytes) => stdout.write_all(&bytes).and_then(|()| stdout.write_all(b"\n")),
+        Output::Json(bytes) | Output::Wave(bytes) => {
+            stdout.write_all(&bytes).and_then(|()| stdout.write_all(b"\n"))
+        }
         Output::Binary(bytes) | Output::Raw { body: bytes, .. } => stdout.write_all(&bytes),
     };
     let _ = stdout.flush();

@@ -134,6 +134,8 @@ pub enum Format {
     Natural,
     /// All of them as JSON.
     Json,
+    /// All of them as WAVE, the component model's own text format.
+    Wave,
 }
 
 /// The result of a call that went well.
@@ -147,6 +149,8 @@ pub enum Output {
     Binary(Bytes),
     /// A JSON document.
     Json(Bytes),
+    /// A WAVE document.
+    Wave(Bytes),
     /// What the guest wrote itself through `unblock:task/body`.
     Raw {
         /// The media type the guest stated.

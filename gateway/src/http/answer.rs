@@ -10,6 +10,7 @@ use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const WAVE: HeaderValue = HeaderValue::from_static("text/x-wave; charset=utf-8");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -28,6 +29,7 @@ pub fn write(output: Output) -> Result<Response<Body>, Error> {
         Output::Text(text) => (TEXT, Body::from(text)),
         Output::Binary(bytes) => (BINARY, Body::from(bytes)),
         Output::Json(bytes) => (JSON, Body::from(bytes)),
+        Output::Wave(bytes) => (WAVE, Body::from(bytes)),
         Output::Raw { content_type, body } => (stated(content_type)?, Body::from(body)),
     };
     let mut response = Response::new(body);
@@ -76,6 +78,7 @@ mod tests {
             (Output::Text("x".into()), Some("text/plain; charset=utf-8")),
             (Output::Binary(Bytes::new()), Some("application/octet-stream")),
             (Output::Json(Bytes::from_static(b"1")), Some("application/json")),
+            (Output::Wave(Bytes::from_static(b"1")), Some("text/x-wave; charset=utf-8")),
             (raw(None), Some("application/octet-stream")),
             (raw(Some("Image/PNG; a=\"b c\"")), Some("Image/PNG; a=\"b c\"")),
             (Output::Empty, None),

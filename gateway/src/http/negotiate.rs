@@ -1,7 +1,7 @@
 //! Which form of a result the client accepts (RFC 9110, section 12.5.1).
 //!
-//! A function has one natural media type, and every result can be written as JSON instead; so the
-//! whole question is which of the two the `Accept` header ranks higher. Pure functions over header
+//! A function has one natural media type, and every result can be written as JSON or WAVE instead; so
+//! the whole question is which of them the `Accept` header ranks highest. Pure functions over header
 //! values; nothing here knows how a result is written.
 
 use crate::error::{Error, Kind};
@@ -16,7 +16,7 @@ type Rank = (u16, u8);
 /// The form in which the result of a function with this natural answer is to be written.
 ///
 /// Of two equal ranks the more exactly named wins, so `application/json, */*` means JSON, and the
-/// natural type wins what is left.
+/// natural type wins what is left, JSON before WAVE.
 ///
 /// # Errors
 /// `not-acceptable` with what can be produced.
@@ -25,6 +25,7 @@ pub fn format(headers: &HeaderMap, answer: Answer, raw: bool) -> Result<Format, 
         return Ok(Format::Natural);
     }
     let json = rank(headers, "application", "json");
+    let wave = rank(headers, "text", "x-wave");
     let natural = match answer {
         Answer::Empty => return Ok(Format::Natural),
         Answer::Json => json,
@@ -33,18 +34,22 @@ pub fn format(headers: &HeaderMap, answer: Answer, raw: bool) -> Result<Format, 
     };
     // The guest chooses the type of a raw answer when it runs; only "nothing at all" is known now.
     let any = raw && ranges(headers).any(|(_, q)| q > 0);
-    if json.0 == 0 && natural.0 == 0 && !any {
+    if json.0 == 0 && wave.0 == 0 && natural.0 == 0 && !any {
         return Err(refuse(headers, answer));
     }
-    Ok(if json > natural { Format::Json } else { Format::Natural })
+    Ok(match natural.max(json).max(wave) {
+        best if best == natural => Format::Natural,
+        best if best == json => Format::Json,
+        _ => Format::Wave,
+    })
 }
 
 fn refuse(headers: &HeaderMap, answer: Answer) -> Error {
     let found: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let produced = match answer {
-        Answer::Text => "text/plain or application/json",
-        Answer::Binary => "application/octet-stream or application/json",
-        Answer::Json | Answer::Empty => "application/json",
+        Answer::Text => "text/plain, application/json or text/x-wave",
+        Answer::Binary => "application/octet-stream, application/json or text/x-wave",
+        Answer::Json | Answer::Empty => "application/json or text/x-wave",
     };
     Error::new(
         Kind::NotAcceptable,
@@ -134,6 +139,21 @@ mod tests {
         ] {
             assert_eq!(asked(accept, Answer::Text), Ok(Format::Json), "{accept}");
         }
+    }
+
+    #[test]
+    fn wave_is_written_where_it_ranks_highest() {
+        for accept in
+            ["text/x-wave", "text/x-wave, */*", "text/x-wave, application/json;q=0.9", "Text/X-Wave;q=0.1"]
+        {
+            for answer in [Answer::Text, Answer::Binary, Answer::Json] {
+                assert_eq!(asked(accept, answer), Ok(Format::Wave), "{accept}");
+            }
+        }
+        assert_eq!(asked("text/*", Answer::Json), Ok(Format::Wave));
+        assert_eq!(asked("text/*", Answer::Text), Ok(Format::Natural));
+        assert_eq!(asked("application/json, text/x-wave", Answer::Text), Ok(Format::Json));
+        assert_eq!(asked("text/x-wave;q=0, application/json;q=0.1", Answer::Json), Ok(Format::Natural));
     }
 
     #[test]

@@ -8,7 +8,9 @@ use super::component::Given;
 use super::{Call, Function};
 use crate::error::{Error, Kind};
 use crate::task::{Arguments, Body, Part, Phase};
-use crate::values::{ArgError, ArgErrorKind, Args, Limits, Shape, decode_byte_field};
+use crate::values::{
+    ArgError, ArgErrorKind, Args, BYTE_LIST_BYTES_MAX, Limits, Shape, bytes_of, decode_byte_field,
+};
 use bytes::Bytes;
 use unblock_host::Request;
 
@@ -33,8 +35,8 @@ pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Requ
         Body::Bytes { content_type, bytes } => match (function.raw_body, bytes_param(function)) {
             // The guest reads the body itself.
             (true, _) if function.raw_answer => request = Request { body: bytes, content_type },
-            // One of several parameters is the body, unless the caller sent all of them as JSON.
-            (true, Some(index)) if !content_type.as_deref().is_some_and(is_json) => {
+            // One of several parameters is the body, unless the caller sent all of them in a document.
+            (true, Some(index)) if !content_type.as_deref().is_some_and(is_document) => {
                 let value = decode_byte_field(&Shape::Bytes, &bytes, &limits).map_err(refused)?;
                 args.set(index, value).map_err(refused)?;
             }
@@ -44,6 +46,39 @@ pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Requ
     let values = args.finish().map_err(|error| refused_of(error, function))?;
     Ok((Given::Values(values), request))
 }
+
+/// All parameters of one call in a WAVE document, for callers that have no request of their own. A
+/// function of bytes alone gets these.
+///
+/// # Errors
+/// `bad-arguments` for such a function, and for one that reads the body itself.
+pub fn from_wave(function: &Function, text: &str) -> Result<Body, Error> {
+    if function.raw_answer {
+        return Err(Error::new(
+            Kind::BadArguments,
+            "found WAVE for a function that reads the request body itself, expected its parameters as plain \
+             text, by name or by position",
+        ));
+    }
+    let limits = Limits::default();
+    match &function.call {
+        Call::Component(export) if export.takes_bytes() => {
+            let mut args = Args::new(&function.params, &limits);
+            args.wave(text.as_bytes()).map_err(refused)?;
+            let values = args.finish().map_err(refused)?;
+            let bytes = values.first().map(|value| bytes_of(value, BYTE_LIST_BYTES_MAX)).transpose();
+            let bytes = bytes.map_err(Error::internal)?.unwrap_or_default();
+            Ok(Body::Bytes { content_type: None, bytes: bytes.into() })
+        }
+        _ => {
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            Ok(Body::Bytes { content_type: Some(WAVE.to_owned()), bytes })
+        }
+    }
+}
+
+/// The media type of WAVE documents; none is registered.
+const WAVE: &str = "text/x-wave";
 
 /// The body is the lone parameter, whatever its media type.
 fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request), Error> {
@@ -77,11 +112,12 @@ fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request)
 /// Fields of a URL-encoded document; each costs many times its bytes before it is checked.
 const PAIRS_MAX: usize = 4096;
 
-/// Parameters by name from a JSON or URL-encoded document.
+/// Parameters from a JSON, WAVE or URL-encoded document.
 fn named(args: &mut Args<'_>, content_type: Option<&str>, bytes: &[u8]) -> Result<(), Error> {
     match content_type {
         None => args.json(bytes).map_err(refused),
         Some(media) if is_json(media) => args.json(bytes).map_err(refused),
+        Some(media) if is_wave(media) => args.wave(bytes).map_err(refused),
         Some(media) if essence(media) == "application/x-www-form-urlencoded" => {
             // What curl says of any `-d`: a document that opens like JSON is meant as JSON.
             if matches!(bytes.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
@@ -101,7 +137,8 @@ fn named(args: &mut Args<'_>, content_type: Option<&str>, bytes: &[u8]) -> Resul
         Some(media) => Err(Error::new(
             Kind::UnsupportedMediaType,
             format!(
-                "found {media:?}, expected application/json, application/x-www-form-urlencoded or multipart/form-data; \
+                "found {media:?}, expected application/json, text/x-wave, application/x-www-form-urlencoded or \
+                 multipart/form-data; \
                  with curl add -H 'content-type: application/json'"
             ),
         )
@@ -186,6 +223,15 @@ fn refused_of(error: ArgError, function: &Function) -> Error {
 
 fn essence(media: &str) -> &str {
     media.split_once(';').map_or(media, |(essence, _)| essence).trim()
+}
+
+/// Whether the media type is of a format that holds all parameters.
+fn is_document(media: &str) -> bool {
+    is_json(media) || is_wave(media)
+}
+
+fn is_wave(media: &str) -> bool {
+    essence(media) == WAVE
 }
 
 /// `application/json`, `text/json` and the `+json` suffix (RFC 6839).

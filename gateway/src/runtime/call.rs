@@ -9,7 +9,7 @@ use super::{Call, Function, Module, Prepared, Runtime, arguments, epoch, outcome
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use crate::task::{Arguments, Format, Output, Phase, Timing};
-use crate::values::{EncodeError, Shape, bytes_of, encode};
+use crate::values::{EncodeError, Shape, bytes_of, encode, encode_wave, encode_wave_bytes};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -178,6 +178,7 @@ fn written(
             let bytes = bytes_of(&value, limit(limits)).map_err(|error| encoded(error, limits))?;
             bytes_output(bytes, format, limits)
         }
+        (Some(shape), Some(value)) if format == Format::Wave => wave_output(shape, &value, limits),
         (Some(shape), Some(value)) => json_output(shape, &value, limits),
         _ => Ok(Output::Empty),
     }
@@ -190,6 +191,7 @@ fn limit(limits: &Limits) -> usize {
 fn text_output(text: String, format: Format, limits: &Limits) -> Result<Output, Error> {
     match format {
         Format::Json => json_output(&Shape::String, &Val::String(text), limits),
+        Format::Wave => wave_output(&Shape::String, &Val::String(text), limits),
         Format::Natural if text.len() > limit(limits) => Err(outcome::output_too_large(limits)),
         Format::Natural => Ok(Output::Text(text)),
     }
@@ -202,6 +204,11 @@ fn bytes_output(bytes: Vec<u8>, format: Format, limits: &Limits) -> Result<Outpu
             let text = base64::engine::general_purpose::STANDARD.encode(&bytes);
             json_output(&Shape::String, &Val::String(text), limits)
         }
+        Format::Wave => {
+            let mut out = Vec::new();
+            encode_wave_bytes(&bytes, &mut out, limit(limits)).map_err(|error| encoded(error, limits))?;
+            Ok(Output::Wave(Bytes::from(out)))
+        }
         Format::Natural if bytes.len() > limit(limits) => Err(outcome::output_too_large(limits)),
         Format::Natural => Ok(Output::Binary(bytes.into())),
     }
@@ -213,9 +220,16 @@ fn json_output(shape: &Shape, value: &Val, limits: &Limits) -> Result<Output, Er
     Ok(Output::Json(Bytes::from(out)))
 }
 
+fn wave_output(shape: &Shape, value: &Val, limits: &Limits) -> Result<Output, Error> {
+    let mut out = Vec::new();
+    encode_wave(shape, value, &mut out, limit(limits)).map_err(|error| encoded(error, limits))?;
+    Ok(Output::Wave(Bytes::from(out)))
+}
+
 fn encoded(error: EncodeError, limits: &Limits) -> Error {
     match error {
         EncodeError::TooLarge { .. } => outcome::output_too_large(limits),
+        EncodeError::NoForm { .. } => Error::new(Kind::NotAcceptable, error.to_string()),
         EncodeError::Mismatch { .. } => Error::internal(error),
     }
 }

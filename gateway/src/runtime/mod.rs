@@ -26,6 +26,7 @@ mod observed;
 mod outcome;
 mod prepare;
 
+pub use arguments::from_wave;
 pub use call::{Done, Start};
 pub use exchange::StartExchange;
 pub use observed::Observed;

@@ -10,6 +10,7 @@ use super::json::{Reader, Token, number_len};
 use super::rows::{Row, absent, may_be_absent, spells};
 use super::scalars::{add_label, finite32, finite64, int, of_text, text_expected};
 use super::shape::{Param, Shape};
+use super::wave::read_args;
 use std::fmt;
 use wasmtime::component::Val;
 
@@ -105,6 +106,15 @@ impl<'p> Args<'p> {
             _ => return Err(ArgError::bad(Accepted(params), walk.reader.found()?)),
         }
         walk.reader.end()
+    }
+
+    /// Takes the parameters of a WAVE body: a record by name, or a tuple by position.
+    ///
+    /// # Errors
+    /// See [`decode_wave`](super::decode_wave). After an error the arguments are incomplete and must
+    /// not be used.
+    pub fn wave(&mut self, wave: &[u8]) -> Result<(), ArgError> {
+        read_args(self.params, &mut self.vals, wave, &mut self.budget).map_err(|error| *error)
     }
 
     /// Takes parameters by name as text, as a query or a path brings them.

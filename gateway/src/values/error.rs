@@ -170,14 +170,22 @@ pub(super) fn clip(value: impl fmt::Display, chars_max: usize) -> String {
     clip.text
 }
 
-/// Why a value could not be written as JSON.
+/// Why a value could not be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// The text would be longer than the caller allows; what was written so far is cut.
-    #[error("the result is larger than {limit_bytes} bytes of JSON")]
+    #[error("the result is larger than {limit_bytes} bytes of text")]
     TooLarge {
-        /// The bound, in bytes of JSON text.
+        /// The bound, in bytes.
         limit_bytes: usize,
+    },
+    /// The format cannot express the type.
+    #[error("{shape}: {why}")]
+    NoForm {
+        /// The WIT type.
+        shape: String,
+        /// What in it has no form, and what would help.
+        why: &'static str,
     },
     /// The value is not of the shape it is said to have: a mistake of the gateway, not of a guest.
     #[error("expected a value of type {expected}, found {found}")]

@@ -250,7 +250,7 @@ impl<'a> Reader<'a> {
 }
 
 /// `line 3, column 7`: both count from one, columns in characters.
-fn place(before: &str) -> String {
+pub(super) fn place(before: &str) -> String {
     let line = before.bytes().filter(|&b| b == b'\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     format!("line {line}, column {column}")

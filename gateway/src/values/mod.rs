@@ -1,4 +1,5 @@
 //! JSON ⇄ WIT: how values cross between a document and a typed function. Pure functions.
+//! WAVE, the second format, is in `wave/`.
 //!
 //! This folder owns the mapping and nothing else: it knows no HTTP, files, threads nor stores.
 //! [`Shape`] is a type that can cross, built once at load; [`decode_args`], [`encode()`] and
@@ -89,6 +90,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod textual;
+mod wave;
 
 pub use args::{Args, decode_args, decode_byte_field, decode_query, decode_text_field};
 pub use budget::{BYTE_LIST_BYTES_MAX, Limits};
@@ -99,3 +101,4 @@ pub use example::{example, example_args};
 pub use schema::{params_schema, positional_schema, schema};
 pub use shape::{Case, Param, SHAPE_DEPTH_MAX, SHAPE_NODES_MAX, Shape, Sides};
 pub use textual::Textual;
+pub use wave::{decode_wave, encode_wave, encode_wave_bytes};

@@ -13,6 +13,7 @@ mod components;
 mod described;
 mod examples;
 mod texts;
+mod wave;
 
 use super::shape::{Case, Param, Shape};
 use super::{Limits, decode_args, decode_value, encode, params_schema, schema};
