@@ -7,7 +7,7 @@ use crate::support::repository;
 use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
-const RANKS: [(&str, u8); 15] = [
+const RANKS: [(&str, u8); 16] = [
     ("main", 10),
     ("lib", 10),
     ("cli", 9),
@@ -20,6 +20,7 @@ const RANKS: [(&str, u8); 15] = [
     ("runtime", 2),
     ("values", 1),
     ("error", 0),
+    ("grants", 0),
     ("limits", 0),
     ("task", 0),
     ("telemetry", 0),

@@ -78,6 +78,7 @@ impl Invoker {
             arguments: call.arguments,
             format: call.format,
             limits: limits.clone(),
+            granted: call.task.granted.clone(),
             observed: call.observed.clone(),
         };
         let (result, mut timing, report) = match self.pool.submit(permit, budget, |run| start.run(run)).await

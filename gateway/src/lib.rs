@@ -26,12 +26,13 @@
 //! | 3 | [`registry`] | wasmtime types |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
 //! | 1 | [`values`], the crate `unblock_pool` | each other |
-//! | 0 | [`error`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
+//! | 0 | [`error`], [`grants`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod grants;
 pub mod http;
 pub mod invoke;
 pub mod limits;

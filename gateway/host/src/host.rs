@@ -4,10 +4,15 @@
 //! for it, since most calls of a small function never do. The interfaces of `unblock:task` are
 //! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
 
+use crate::grants::{Grants, Refusal, Refused};
+use crate::http::Http;
 use crate::limiter::Limiter;
+use crate::outgoing::Outgoing;
 use crate::progress::Progress;
+use crate::sockets::Sockets;
 use crate::stdio::Ring;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 use unblock_pool::Run;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -76,14 +81,26 @@ pub struct Host {
     output_bytes_max: usize,
     progress: Progress,
     run: Run,
-    table: ResourceTable,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) refused: Refused,
+    pub(crate) table: ResourceTable,
+    pub(crate) http: Http,
+    pub(crate) sockets: Sockets,
     wasi: Option<WasiCtx>,
 }
 
 impl Host {
     /// The data of a fresh run.
     #[must_use]
-    pub fn new(run: Run, memory: u64, output: u64, request: Request, progress: Progress) -> Self {
+    pub fn new(
+        run: Run,
+        memory: u64,
+        output: u64,
+        request: Request,
+        progress: Progress,
+        grants: Arc<Grants>,
+    ) -> Self {
+        let refused = Refused::default();
         Self {
             limiter: Limiter::new(memory),
             stderr: Ring::default(),
@@ -93,30 +110,39 @@ impl Host {
             output_bytes_max: usize::try_from(output).unwrap_or(usize::MAX),
             progress,
             run,
+            sockets: Sockets::new(Arc::clone(&grants), refused.clone()),
+            http: Http::new(Outgoing::new(Arc::clone(&grants), refused.clone())),
+            grants,
+            refused,
             table: ResourceTable::new(),
             wasi: None,
         }
+    }
+
+    /// What the run asked for and was not granted.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.refused.list()
     }
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Nothing is granted: no files, no network, no environment, no arguments, an empty stdin.
+        // No arguments, an empty stdin; beyond that, what is granted. Directories are opened by `files.rs`.
         let ctx = self.wasi.get_or_insert_with(|| {
-            WasiCtxBuilder::new()
-                .stdout(self.stdout.clone())
+            let mut wasi = WasiCtxBuilder::new();
+            wasi.stdout(self.stdout.clone())
                 .stderr(self.stderr.clone())
-                .max_random_size(RANDOM_BYTES_MAX)
-                .allow_tcp(false)
-                .allow_udp(false)
-                .allow_ip_name_lookup(false)
-                .build()
+                .envs(&self.grants.env)
+                .max_random_size(RANDOM_BYTES_MAX);
+            self.sockets.allow(&mut wasi);
+            wasi.build()
         });
         WasiCtxView { ctx, table: &mut self.table }
     }
 }
 
-/// Everything a component may import: WASI 0.2 and 0.3, and `unblock:task`.
+/// Everything a component may import: WASI 0.2 and 0.3 with `wasi:http`, and `unblock:task`.
 ///
 /// # Errors
 /// Two of them define the same name, which is a fault of this file.
@@ -124,6 +150,11 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    crate::http::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(true);
+    crate::files::add_to_linker(&mut linker)?;
+    crate::sockets::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(false);
     body::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     progress::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     remaining::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;

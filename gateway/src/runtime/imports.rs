@@ -7,7 +7,7 @@ use super::detect::Survey;
 use crate::error::LoadError;
 
 /// Interfaces offered to components, without version.
-pub const OFFERED: [&str; 34] = [
+pub const OFFERED: [&str; 37] = [
     "unblock:task/body",
     "unblock:task/progress",
     "unblock:task/remaining",
@@ -28,6 +28,9 @@ pub const OFFERED: [&str; 34] = [
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/client",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
@@ -48,7 +51,8 @@ pub const OFFERED: [&str; 34] = [
 const KNOWN: [(&str, &str); 16] = [
     (
         "wasi:http/",
-        "made for an HTTP host; this version serves typed components and numeric core modules, not wasi:http",
+        "of wasi:http 0.2 and 0.3 a guest may import types, outgoing-handler and client; other handlers cannot be \
+         chained here: compose the components into one",
     ),
     ("wasi:keyvalue/", "a key-value store is not offered; take the data as parameters"),
     ("wasi:blobstore/", "a blob store is not offered; take the data as parameters or as the request body"),
@@ -213,9 +217,10 @@ mod tests {
     fn every_missing_import_is_named_and_every_sort_gets_its_remedy_once() {
         let import = |module: &str, name: &str| (module.to_owned(), name.to_owned());
         let mut survey = Survey::default();
-        survey.imports = vec![import("env", "a"), import("env", "b"), import("wasi:http/types@0.2.0", "")];
+        survey.imports =
+            vec![import("env", "a"), import("env", "b"), import("wasi:keyvalue/store@0.2.0", "")];
         let error = check(&survey).expect_err("nothing of it is offered");
-        assert!(error.reason.ends_with("env.a, env.b, wasi:http/types@0.2.0"), "{error}");
+        assert!(error.reason.ends_with("env.a, env.b, wasi:keyvalue/store@0.2.0"), "{error}");
         assert_eq!(error.remedies.len(), 2, "{error}");
         // A component's WASI import is offered, the same name in a core module is not.
         survey.imports = vec![import("wasi:cli/stdout@0.2.0", "")];

@@ -17,12 +17,14 @@ mod detect;
 mod docs;
 pub mod engine;
 mod epoch;
+mod grants;
 mod imports;
 mod observed;
 mod outcome;
 mod prepare;
 
 pub use call::{Done, Start};
+pub use grants::Granted;
 pub use observed::Observed;
 pub use outcome::stopped;
 pub use prepare::{ExtraImports, Runtime};
