@@ -7,7 +7,7 @@ use crate::support::repository;
 use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 19] = [
     ("main", 10),
     ("lib", 10),
     ("cli", 9),
@@ -23,6 +23,7 @@ const RANKS: [(&str, u8); 18] = [
     ("values", 1),
     ("error", 0),
     ("exchange", 0),
+    ("grants", 0),
     ("limits", 0),
     ("task", 0),
     ("telemetry", 0),

@@ -359,6 +359,7 @@ impl Config {
             defaults,
             ceilings,
             poll: reader.time("poll", &flags.poll),
+            variable: |name| std::env::var(name).ok(),
             ..registry::Settings::default()
         };
         let log_format = reader.read(

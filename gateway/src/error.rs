@@ -253,6 +253,8 @@ pub struct Fields {
     pub backtrace: Vec<String>,
     /// The last lines the guest wrote to its standard error.
     pub stderr: Option<String>,
+    /// What the run was refused, and what to write into the manifest to grant it.
+    pub hints: Vec<String>,
     /// The error value the guest returned, as a JSON document.
     pub value: Option<String>,
     /// When to try again.
@@ -276,6 +278,7 @@ impl Error {
             nearest: Vec::new(),
             backtrace: Vec::new(),
             stderr: None,
+            hints: Vec::new(),
             value: None,
             retry_after: None,
             allow: None,

@@ -26,13 +26,14 @@
 //! | 3 | [`registry`] | wasmtime types |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
 //! | 1 | [`values`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
-//! | 0 | [`error`], [`exchange`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
+//! | 0 | [`error`], [`exchange`], [`grants`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod error;
 pub mod exchange;
+pub mod grants;
 pub mod http;
 pub mod invoke;
 pub mod limits;

@@ -4,12 +4,16 @@
 //! for it, since most calls of a small function never do. The interfaces of `unblock:task` are
 //! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
 
+use crate::grants::{Grants, Refusal, Refused};
 use crate::http::Http;
 use crate::limiter::Limiter;
+use crate::outgoing::Outgoing;
 use crate::pipe::{Input, Pipe};
 use crate::progress::Progress;
+use crate::sockets::Sockets;
 use crate::stdio::Ring;
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 use unblock_pool::Run;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
@@ -91,15 +95,26 @@ pub struct Host {
     progress: Progress,
     run: Run,
     program: Option<Program>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) refused: Refused,
     pub(crate) table: ResourceTable,
     pub(crate) http: Http,
+    pub(crate) sockets: Sockets,
     wasi: Option<WasiCtx>,
 }
 
 impl Host {
     /// The data of a fresh run.
     #[must_use]
-    pub fn new(run: Run, memory: u64, output: u64, request: Request, progress: Progress) -> Self {
+    pub fn new(
+        run: Run,
+        memory: u64,
+        output: u64,
+        request: Request,
+        progress: Progress,
+        grants: Arc<Grants>,
+    ) -> Self {
+        let refused = Refused::default();
         Self {
             limiter: Limiter::new(memory),
             stderr: Ring::default(),
@@ -110,8 +125,11 @@ impl Host {
             progress,
             run,
             program: None,
+            sockets: Sockets::new(Arc::clone(&grants), refused.clone()),
+            http: Http::new(Outgoing::new(Arc::clone(&grants), refused.clone())),
+            grants,
+            refused,
             table: ResourceTable::new(),
-            http: Http::default(),
             wasi: None,
         }
     }
@@ -120,19 +138,24 @@ impl Host {
     pub fn set_program(&mut self, program: Program) {
         self.program = Some(program);
     }
+
+    /// What the run asked for and was not granted.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.refused.list()
+    }
 }
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // Nothing is granted: no files, no network, no environment, no arguments, an empty stdin.
+        // No arguments, an empty stdin; beyond that, what is granted. Directories are opened by `files.rs`.
         let ctx = self.wasi.get_or_insert_with(|| {
             let mut wasi = WasiCtxBuilder::new();
             wasi.stdout(self.stdout.clone())
                 .stderr(self.stderr.clone())
-                .max_random_size(RANDOM_BYTES_MAX)
-                .allow_tcp(false)
-                .allow_udp(false)
-                .allow_ip_name_lookup(false);
+                .envs(&self.grants.env)
+                .max_random_size(RANDOM_BYTES_MAX);
+            self.sockets.allow(&mut wasi);
             if let Some(program) = self.program.take() {
                 wasi.args(&program.arguments)
                     .envs(&program.variables)
@@ -145,7 +168,7 @@ impl WasiView for Host {
     }
 }
 
-/// Everything a component may import: WASI 0.2 and 0.3, and `unblock:task`.
+/// Everything a component may import: WASI 0.2 and 0.3 with `wasi:http`, and `unblock:task`.
 ///
 /// # Errors
 /// Two of them define the same name, which is a fault of this file.
@@ -154,6 +177,10 @@ pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi::p3::add_to_linker(&mut linker)?;
     crate::http::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(true);
+    crate::files::add_to_linker(&mut linker)?;
+    crate::sockets::add_to_linker(&mut linker)?;
+    linker.allow_shadowing(false);
     body::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     progress::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;
     remaining::add_to_linker::<_, HasSelf<Host>>(&mut linker, |host| host)?;

@@ -1,35 +1,23 @@
 //! `wasi:http`, 0.2 and 0.3, in the store: its state, its hooks, and what is linked of it.
 //!
 //! One function links the types and the outgoing half for every component; nothing is set up until a
-//! guest first uses it. Knows nothing of the gateway's own HTTP.
+//! guest first uses it. Where an outgoing request goes is decided in `outgoing/`. Knows nothing of the
+//! gateway's own HTTP.
 
 use crate::host::Host;
+use crate::outgoing::Outgoing;
 use wasmtime::component::Linker;
-use wasmtime_wasi_http::{
-    Error, RequestOptions, Result, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// What a run needs for `wasi:http`.
-#[derive(Default)]
 pub(crate) struct Http {
     ctx: WasiHttpCtx,
-    outgoing: Denied,
+    outgoing: Outgoing,
 }
 
-/// Sends nothing: no host is granted.
-#[derive(Default)]
-struct Denied;
-
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<()>> + Send>)>;
-
-impl WasiHttpHooks for Denied {
-    fn send_request(
-        &mut self,
-        _: http::Request<WasiBody>,
-        _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<()>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(async { Err(Error::HttpRequestDenied) })
+impl Http {
+    pub(crate) fn new(outgoing: Outgoing) -> Self {
+        Self { ctx: WasiHttpCtx::new(), outgoing }
     }
 }
 

@@ -5,13 +5,19 @@
 //! and changes rarely (decisions/004). Knows nothing of tasks, HTTP, files or worker threads; of the
 //! pool it sees the handle of one run, which it asks how much time is left.
 
+mod files;
+mod grants;
 mod host;
 mod http;
 mod limiter;
+mod outgoing;
 mod pipe;
 mod progress;
+mod sockets;
 mod stdio;
 
+pub use files::DirectoryGone;
+pub use grants::{Dir, Grants, Peer, Refusal, Refused, Target};
 pub use host::{Host, NoMediaType, OutputTooLarge, Program, Request, Response, linker};
 pub use limiter::Limiter;
 pub use pipe::{Input, PIPE_BYTES_MAX, Pipe, Reader};

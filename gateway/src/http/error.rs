@@ -87,6 +87,9 @@ impl<'a> Context<'a> {
         if let Some(stderr) = &error.stderr {
             put("stderr", json!(stderr));
         }
+        if !error.hints.is_empty() {
+            put("hints", json!(error.hints));
+        }
         let mut document = Value::Object(members).to_string().into_bytes();
         splice(&mut document, "value", error.value.as_deref());
         document

@@ -8,6 +8,7 @@ use super::answer::document;
 use super::error::Context;
 use super::id::CallId;
 use super::{invoke, query};
+use crate::grants::{Grants, Target};
 use crate::limits::{self, Limits};
 use crate::registry::{Failure, Task};
 use crate::runtime::{Function, Prepared};
@@ -88,7 +89,7 @@ fn full(task: &Task) -> Value {
         "routes": routes(task),
         "limits": ceilings(&task.limits),
         "memory_min": limits::bytes(prepared.memory_min),
-        "grants": task.grants,
+        "grants": granted(&task.grants),
         "imports": prepared.imports,
         "warnings": task.warnings,
         "counts": {
@@ -141,6 +142,19 @@ fn ceilings(limits: &Limits) -> Value {
         "concurrency": limits.concurrency,
         "queue": limits.queue,
         "queue_wait": limits::duration(limits.queue_wait),
+    })
+}
+
+/// Names and places; values of variables and paths of this machine are nobody's business.
+fn granted(grants: &Grants) -> Value {
+    let targets = |targets: &[Target]| targets.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let dirs: Vec<Value> =
+        grants.dirs.iter().map(|dir| json!({ "guest": dir.guest, "write": dir.write })).collect();
+    json!({
+        "env": grants.env.keys().collect::<Vec<_>>(),
+        "dirs": dirs,
+        "http": targets(&grants.http),
+        "sockets": targets(&grants.sockets),
     })
 }
 

@@ -85,6 +85,7 @@ impl Invoker {
             arguments: call.arguments,
             format: call.format,
             limits: end.limits.clone(),
+            granted: call.task.granted.clone(),
             observed: call.observed,
         };
         let outcome = self.pool.submit(permit, budget, |run| start.run(run)).await;
@@ -111,6 +112,7 @@ impl Invoker {
             head,
             fate: fate.clone(),
             limits: end.limits.clone(),
+            granted: visit.task.granted.clone(),
             observed: visit.observed,
         };
         let mut ticket = self.pool.submit(permit, budget, |run| start.run(run));

@@ -7,12 +7,14 @@
 //! | file | owns |
 //! |---|---|
 //! | `scan.rs` | the folder's files, and since when each lies still |
-//! | `manifest.rs`, `routes.rs` | the text beside a module; the table of paths |
+//! | `manifest/`, `routes.rs` | the text beside a module; the table of paths |
+//! | `grants.rs` | what a manifest asks for, tied to this machine |
 //! | `slots.rs` | per name: what serves, what is wanted, what failed; decides, without threads |
 //! | `task.rs`, `single.rs` | one version of a task; one loaded without the folder |
 //! | `compile.rs`, `watch.rs` | the two threads |
 
 mod compile;
+mod grants;
 mod manifest;
 mod routes;
 mod scan;
@@ -24,11 +26,13 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use manifest::MANIFEST_BYTES_MAX;
+pub use grants::Variable;
+pub use manifest::{MANIFEST_BYTES_MAX, check_guest};
 pub use single::load_file;
 pub use task::{Counts, Route, Task};
 
 use crate::error::{Error, Kind, LoadError};
+use crate::grants::Grants;
 use crate::limits::{Ceilings, Limits, MIB};
 use crate::runtime::{Notes, Prepared};
 use crate::task::TaskName;
@@ -59,6 +63,10 @@ pub struct Settings {
     pub settle: Duration,
     /// Largest module, in bytes.
     pub module_bytes_max: u64,
+    /// The gateway's own environment, for what manifests pass on.
+    pub variable: Variable,
+    /// Granted to every task, beside what its manifest asks for: the command line of a local run.
+    pub grants: Grants,
 }
 
 impl Default for Settings {
@@ -70,6 +78,8 @@ impl Default for Settings {
             poll: Duration::from_secs(1),
             settle: Duration::from_millis(150),
             module_bytes_max: 256 * MIB,
+            variable: |_| None,
+            grants: Grants::default(),
         }
     }
 }

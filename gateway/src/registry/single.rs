@@ -42,8 +42,7 @@ pub fn load_file(path: &Path, settings: &Settings, loader: &dyn Loader) -> Resul
     };
     let bytes = scan::read(path, stamp).map_err(told)?;
     let prepared = Arc::new(loader.prepare(&bytes, &manifest.notes)?);
-    let (defaults, ceilings) = (&settings.defaults, &settings.ceilings);
-    let parts = Parts { name: &name, file: &file, prepared, manifest: &manifest, defaults, ceilings };
+    let parts = Parts { name: &name, file: &file, prepared, manifest: &manifest, settings, folder };
     parts.assemble(None, loader).map(Arc::new)
 }
 

@@ -362,8 +362,8 @@ impl Slots {
             file: &source.file,
             prepared,
             manifest: &source.manifest,
-            defaults: &self.settings.defaults,
-            ceilings: &self.settings.ceilings,
+            settings: &self.settings,
+            folder: &self.settings.tasks,
         };
         let previous = slot.serving.as_ref().map(|serving| &*serving.task);
         match parts.assemble(previous, &*self.loader) {

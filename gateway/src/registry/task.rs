@@ -4,14 +4,16 @@
 //! functions and parameters, and that the module fits its limits. It doesn't read files and
 //! doesn't know other tasks. A task never changes; a new version is another value.
 
-use super::Loader;
 use super::manifest::{Manifest, Wish};
 use super::routes::ANY;
+use super::{Loader, Settings, grants};
 use crate::error::{LoadError, nearest};
 use crate::exchange::Printed;
-use crate::limits::{self, Ceilings, Limits};
-use crate::runtime::Prepared;
+use crate::grants::Grants;
+use crate::limits::{self, Limits};
+use crate::runtime::{Granted, Prepared};
 use crate::task::{Kind, TaskName};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -32,8 +34,10 @@ pub struct Task {
     pub routes: Vec<Route>,
     /// What a command's standard output is.
     pub printed: Printed,
-    /// What it may use beyond computing, for people to read. Nothing can be granted yet.
-    pub grants: Vec<String>,
+    /// What it may use beyond computing.
+    pub grants: Grants,
+    /// The same, as its runs take it.
+    pub granted: Granted,
     /// Its bulkhead in the pool; the same one for all versions.
     pub share: Share,
     /// When this version began to serve.
@@ -81,8 +85,9 @@ pub(super) struct Parts<'a> {
     pub file: &'a str,
     pub prepared: Arc<Prepared>,
     pub manifest: &'a Manifest,
-    pub defaults: &'a Limits,
-    pub ceilings: &'a Ceilings,
+    pub settings: &'a Settings,
+    /// Where the files lie: relative paths of grants start there.
+    pub folder: &'a Path,
 }
 
 impl Parts<'_> {
@@ -98,14 +103,16 @@ impl Parts<'_> {
         self.check_notes(&mut mistakes);
         self.check_printed(&mut mistakes);
         let manifest_file = format!("{}.toml", self.name);
+        let place = if mistakes.is_empty() { "this machine" } else { self.file };
+        let grants = grants::tie(&self.manifest.asked, self.folder, self.settings, &mut mistakes);
         if !mistakes.is_empty() {
-            let reason = format!("{manifest_file} does not fit {}:\n  {}", self.file, mistakes.join("\n  "));
+            let reason = format!("{manifest_file} does not fit {place}:\n  {}", mistakes.join("\n  "));
             return Err(LoadError::new(
                 reason,
                 format!("correct {manifest_file}; it is read again when it is saved"),
             ));
         }
-        let (limits, capped) = self.defaults.merge(&self.manifest.limits, self.ceilings);
+        let (limits, capped) = self.settings.defaults.merge(&self.manifest.limits, &self.settings.ceilings);
         let memory_min = self.prepared.memory_min;
         if memory_min > limits.memory {
             return Err(LoadError::new(
@@ -137,7 +144,8 @@ impl Parts<'_> {
             warnings: capped.iter().map(ToString::to_string).collect(),
             routes,
             printed: self.manifest.printed.clone(),
-            grants: Vec::new(),
+            granted: Granted::from(&grants),
+            grants,
             share,
             loaded: SystemTime::now(),
             counts: previous.map(|task| Arc::clone(&task.counts)).unwrap_or_default(),

@@ -5,7 +5,7 @@
 
 use super::component::Returned;
 use super::observed::Observed;
-use super::{Call, Function, Module, Prepared, Runtime, arguments, epoch, outcome};
+use super::{Call, Function, Granted, Module, Prepared, Runtime, arguments, epoch, grants, outcome};
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use crate::task::{Arguments, Format, Output, Phase, Timing};
@@ -38,6 +38,8 @@ pub struct Start {
     pub format: Format,
     /// The limits of this run.
     pub limits: Limits,
+    /// What it may use beyond computing.
+    pub granted: Granted,
     /// What the caller's side sees of the run.
     pub observed: Observed,
 }
@@ -59,14 +61,15 @@ impl Start {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<Output, Error> {
-        let Self { runtime, prepared, function, arguments, format, limits, observed } = self;
+        let Self { runtime, prepared, function, arguments, format, limits, granted, observed } = self;
         let mut clock = Clock::start();
         let function = prepared
             .functions
             .get(function)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {function} out of range")))?;
         let (given, request) = arguments::resolve(function, arguments)?;
-        let host = Host::new(run.clone(), limits.memory, limits.output, request, observed.progress.clone());
+        let progress = observed.progress.clone();
+        let host = Host::new(run.clone(), limits.memory, limits.output, request, progress, granted.0);
         let mut store = runtime.store(host, &limits, run);
 
         let fail = |error: wasmtime::Error, store: &Store<Host>, phase| {
@@ -106,6 +109,7 @@ impl Start {
         let result = written(function, returned, response, format, &limits).map_err(|mut error| {
             if error.kind == Kind::TaskError {
                 error.stderr = store.data().stderr.tail(5, 1 << 10);
+                error.hints = grants::hints(&store.data().refusals());
             }
             error.at(Phase::Encode)
         });

@@ -139,7 +139,9 @@ impl Walk<'_> {
             return;
         }
         let first = ty.params().next();
-        if let Some(tool) = leftover(interface.map(|(name, _)| name), name, first.as_ref().map(|(name, _)| *name)) {
+        if let Some(tool) =
+            leftover(interface.map(|(name, _)| name), name, first.as_ref().map(|(name, _)| *name))
+        {
             self.hidden.push(hide(format!("{tool}'s own, which it calls when it builds a component")));
             return;
         }

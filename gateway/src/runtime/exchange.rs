@@ -6,7 +6,7 @@
 
 use super::call::{Clock, Done};
 use super::observed::Observed;
-use super::{Module, Prepared, Runtime, command, epoch, http_guest, outcome};
+use super::{Granted, Module, Prepared, Runtime, command, epoch, http_guest, outcome};
 use crate::error::{Error, Kind};
 use crate::exchange::{Exchange, Fate, Head};
 use crate::limits::Limits;
@@ -29,6 +29,8 @@ pub struct StartExchange {
     pub fate: Fate,
     /// The limits of this run.
     pub limits: Limits,
+    /// What the run may use beyond computing.
+    pub granted: Granted,
     /// What the caller's side sees of the run.
     pub observed: Observed,
 }
@@ -65,18 +67,13 @@ impl StartExchange {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<(), Error> {
-        let Self { runtime, prepared, exchange, head, fate, limits, observed } = self;
+        let Self { runtime, prepared, exchange, head, fate, limits, granted, observed } = self;
         let mut clock = Clock::start();
         // Dropped in the reverse order: first the fate is told, then the store goes, which ends the
         // bodies it writes, then the pipe.
         let pipe = Closing(Pipe::default());
-        let host = Host::new(
-            run.clone(),
-            limits.memory,
-            limits.output,
-            Request::default(),
-            observed.progress.clone(),
-        );
+        let (request, progress) = (Request::default(), observed.progress.clone());
+        let host = Host::new(run.clone(), limits.memory, limits.output, request, progress, granted.0);
         let mut store = runtime.store(host, &limits, run);
         let watch = fate.watch();
         let ended = match (&prepared.module, exchange) {

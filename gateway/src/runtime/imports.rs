@@ -48,7 +48,12 @@ pub const OFFERED: [&str; 37] = [
 ];
 
 /// What an import that is not offered was made for: prefix, and what would help.
-const KNOWN: [(&str, &str); 15] = [
+const KNOWN: [(&str, &str); 16] = [
+    (
+        "wasi:http/",
+        "of wasi:http 0.2 and 0.3 a guest may import types, outgoing-handler and client; other handlers cannot be \
+         chained here: compose the components into one",
+    ),
     ("wasi:keyvalue/", "a key-value store is not offered; take the data as parameters"),
     ("wasi:blobstore/", "a blob store is not offered; take the data as parameters or as the request body"),
     ("wasi:config/", "run-time configuration is not offered; take it as parameters"),
@@ -213,9 +218,10 @@ mod tests {
     fn every_missing_import_is_named_and_every_sort_gets_its_remedy_once() {
         let import = |module: &str, name: &str| (module.to_owned(), name.to_owned());
         let mut survey = Survey::default();
-        survey.imports = vec![import("env", "a"), import("env", "b"), import("wasi:nn/tensor@0.2.0", "")];
+        survey.imports =
+            vec![import("env", "a"), import("env", "b"), import("wasi:keyvalue/store@0.2.0", "")];
         let error = check(&survey).expect_err("nothing of it is offered");
-        assert!(error.reason.ends_with("env.a, env.b, wasi:nn/tensor@0.2.0"), "{error}");
+        assert!(error.reason.ends_with("env.a, env.b, wasi:keyvalue/store@0.2.0"), "{error}");
         assert_eq!(error.remedies.len(), 2, "{error}");
         // A component's WASI import is offered, the same name in a core module is not.
         survey.imports = vec![import("wasi:cli/stdout@0.2.0", "")];

@@ -4,10 +4,11 @@
 //! exits, output over the limit, and faults of our own. Knows no status codes.
 
 use super::epoch::Stopped;
+use super::grants;
 use crate::error::{Error, Kind};
 use crate::limits::{self, Limits};
 use crate::task::Phase;
-use unblock_host::{Host, NoMediaType, OutputTooLarge};
+use unblock_host::{DirectoryGone, Host, NoMediaType, OutputTooLarge};
 use unblock_pool::Stop;
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -34,6 +35,7 @@ pub fn failed(error: wasmtime::Error, host: &Host, limits: &Limits, phase: Phase
     if problem.kind != Kind::MemoryFull && problem.kind != Kind::Internal {
         problem.backtrace = frames(&error);
         problem.stderr = stderr;
+        problem.hints = grants::hints(&host.refusals());
     }
     // The root alone: rendering the chain would demangle the guest's names, which a hostile module can
     // make arbitrarily long.
@@ -58,6 +60,12 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
         return Error::new(
             Kind::BadResponse,
             format!("the guest set the response's media type, but {error}"),
+        );
+    }
+    if let Some(gone) = error.downcast_ref::<DirectoryGone>() {
+        return Error::new(
+            Kind::MissingGrant,
+            format!("{gone}; create it, or correct dirs under [grants] in the task's manifest"),
         );
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {

@@ -62,7 +62,7 @@ fn functions(builder: &mut Builder, task: &Task) {
         builder.operation(&path, "post", &[task.name.as_str(), "call"], call(task, function, &[], true));
     }
     for route in &task.routes {
-        if let Some(function) = task.prepared.functions.get(route.function) {
+        if let Some(function) = route.function.and_then(|index| task.prepared.functions.get(index)) {
             add_route(builder, task, route, function);
         }
     }

@@ -4,9 +4,12 @@
 //! server's; `check` judges a file without calling it. Flags of the server are read in `config.rs`.
 //! Knows no HTTP.
 
+mod grants;
+
 use crate::app::{self, TaskLoader};
 use crate::config::{Config, Flags};
 use crate::error::{Error, Kind, LoadError};
+use crate::grants::Grants;
 use crate::invoke::{Call, Finished};
 use crate::new::{self, Language};
 use crate::registry::{self, Task};
@@ -15,6 +18,7 @@ use crate::runtime::{Function, Observed, from_wave};
 use crate::task::{self, Arguments, Body, Format, Output};
 use crate::{limits, local, telemetry};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use grants::GrantFlags;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -92,6 +96,8 @@ Examples:
         #[arg(long, conflicts_with = "json")]
         wave: bool,
         #[command(flatten)]
+        grants: Box<GrantFlags>,
+        #[command(flatten)]
         flags: Box<Flags>,
     },
     /// Tell what a module is, what can be called, and what it would need.
@@ -139,7 +145,11 @@ pub fn main() -> ExitCode {
     }
     match Cli::parse().command {
         Command::Serve(flags) => serve(&flags),
-        Command::Run { file, rest, body, json, wave, flags } => local(flags, |config| {
+        Command::Run { file, rest, body, json, wave, grants, flags } => local(flags, |mut config| {
+            config.registry.grants = match grants.read() {
+                Ok(grants) => grants,
+                Err(mistakes) => return fail(EXIT_USAGE, mistakes),
+            };
             let format = match (json, wave) {
                 (true, _) => Format::Json,
                 (_, true) => Format::Wave,
@@ -276,6 +286,7 @@ fn describe(task: &Task) -> Value {
         "functions": functions,
         "hidden": hidden,
         "imports": prepared.imports,
+        "grants": granted(&task.grants),
         "warnings": task.warnings,
     })
 }
@@ -317,8 +328,21 @@ fn report(file: &Path, task: &Task) -> String {
     );
     list("imports (all satisfied)", prepared.imports.clone());
     list("routes", task.routes.iter().map(|route| format!("{} {}", route.method, route.path)).collect());
+    list("grants", granted(&task.grants));
     list("warnings", task.warnings.clone());
     text
+}
+
+/// What a task may use, a line each; the values of variables are its own.
+fn granted(grants: &Grants) -> Vec<String> {
+    let env = grants.env.keys().map(|name| format!("environment: {name}"));
+    let dirs = grants.dirs.iter().map(|dir| {
+        let access = if dir.write { "read and write" } else { "read" };
+        format!("directory: {} as {} ({access})", dir.host.display(), dir.guest)
+    });
+    let http = grants.http.iter().map(|target| format!("http: {target}"));
+    let sockets = grants.sockets.iter().map(|target| format!("sockets: {target}"));
+    env.chain(dirs).chain(http).chain(sockets).collect()
 }
 
 fn run(config: Config, file: &Path, rest: &[String], body: Option<&Path>, format: Format) -> ExitCode {
@@ -559,6 +583,7 @@ fn failed(error: &Error, format: Format) -> ExitCode {
             "value": value,
             "backtrace": error.backtrace,
             "stderr": error.stderr,
+            "hints": error.hints,
         });
         let _ = writeln!(std::io::stderr(), "{document}");
         return ExitCode::from(code);
@@ -572,6 +597,9 @@ fn failed(error: &Error, format: Format) -> ExitCode {
     }
     if let Some(stderr) = &error.stderr {
         text.push_str(&format!("\n  the guest wrote:\n    {}", stderr.replace('\n', "\n    ")));
+    }
+    for hint in &error.hints {
+        text.push_str(&format!("\n  hint: {hint}"));
     }
     fail(code, text)
 }

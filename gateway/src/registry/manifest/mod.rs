@@ -5,17 +5,23 @@
 //! the nearest key. It doesn't read files, doesn't know which tasks there are, and doesn't see the
 //! module: what depends on the functions is checked in `task.rs`.
 
+mod functions;
+mod grants;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use grants::{Asked, check_guest};
+
 use super::routes::{self, Pattern};
-use crate::error::{LoadError, nearest};
+use crate::error::LoadError;
 use crate::exchange::Printed;
 use crate::limits::{Wanted, parse_bytes, parse_duration};
-use crate::runtime::{FunctionNotes, Notes};
-use std::collections::BTreeMap;
-use std::fmt::Display;
+use crate::runtime::Notes;
+use reader::{Reader, Value, path};
 use std::ops::Range;
 use std::time::Duration;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 /// Largest manifest, in bytes. The texts of a task with a hundred functions fit in a tenth of it.
 pub const MANIFEST_BYTES_MAX: u64 = 64 << 10;
@@ -23,15 +29,10 @@ pub const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 /// Mistakes that are told of one manifest; more would hide the first ones.
 const MISTAKES_SHOWN_MAX: usize = 30;
 
-/// Characters of a wrong value that are shown.
-const VALUE_CHARS_MAX: usize = 60;
-
 const TOP: &[&str] = &["description", "interface", "content_type", "limits", "grants", "route", "functions"];
 const LIMITS: &[&str] =
     &["wall", "cpu", "memory", "input", "output", "stream", "concurrency", "queue", "queue_wait"];
-const GRANTS: &[&str] = &["env", "dirs", "http", "sockets"];
 const ROUTE: &[&str] = &["method", "path", "function"];
-const FUNCTION: &[&str] = &["description", "params"];
 
 /// What a manifest says. An absent one is the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Manifest {
     pub notes: Notes,
     /// The limits it asks for.
     pub limits: Wanted,
+    /// What it may use beyond computing, as it stands in the text.
+    pub asked: Asked,
     /// The routes of its own.
     pub routes: Vec<Wish>,
     /// What a command's standard output is.
@@ -68,6 +71,7 @@ impl Manifest {
         };
         self.notes == other.notes
             && self.limits == other.limits
+            && self.asked == other.asked
             && self.printed == other.printed
             && routes(&self.routes) == routes(&other.routes)
     }
@@ -87,7 +91,7 @@ impl Manifest {
             }
         };
         let (table, errors) = DeTable::parse_recoverable(text);
-        let mut reader = Reader { text, mistakes: Vec::new() };
+        let mut reader = Reader::new(text);
         for error in &errors {
             reader.wrong(error.span().unwrap_or(0..0), "", format!("no TOML: {}", error.message()));
         }
@@ -114,58 +118,7 @@ fn load_error(file: &str, mut mistakes: Vec<(usize, String)>) -> LoadError {
     LoadError::new(reason, format!("correct {file}; it is read again when it is saved"))
 }
 
-/// The walk through the parsed text; mistakes are collected on the way.
-struct Reader<'t> {
-    text: &'t str,
-    mistakes: Vec<(usize, String)>,
-}
-
-type Value<'t> = Spanned<DeValue<'t>>;
-
 impl<'t> Reader<'t> {
-    fn line(&self, span: &Range<usize>) -> usize {
-        self.text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1
-    }
-
-    fn wrong(&mut self, span: Range<usize>, key: &str, what: impl Display) {
-        let line = self.line(&span);
-        let colon = if key.is_empty() { "" } else { ": " };
-        self.mistakes.push((line, format!("line {line}: {key}{colon}{what}")));
-    }
-
-    fn expected(&mut self, value: &Value<'t>, key: &str, expected: &str) {
-        let found = show(value.get_ref());
-        self.wrong(value.span(), key, format!("found {found}, expected {expected}"));
-    }
-
-    /// Reports the keys of `table` that are not among `known`.
-    fn unknown(&mut self, table: &DeTable<'t>, prefix: &str, known: &[&str]) {
-        for key in table.keys() {
-            let name: &str = key.get_ref();
-            if known.contains(&name) {
-                continue;
-            }
-            let near = match nearest(name, known.iter().copied()).first() {
-                Some(near) => format!("; did you mean `{near}`?"),
-                None => String::new(),
-            };
-            let place = if prefix.is_empty() { "at the top level" } else { "here" };
-            self.wrong(
-                key.span(),
-                &path(prefix, name),
-                format!("unknown key{near} ({place} there may be {})", known.join(", ")),
-            );
-        }
-    }
-
-    fn table<'v>(&mut self, value: &'v Value<'t>, key: &str, expected: &str) -> Option<&'v DeTable<'t>> {
-        let table = value.get_ref().as_table();
-        if table.is_none() {
-            self.expected(value, key, expected);
-        }
-        table
-    }
-
     fn manifest(&mut self, top: &DeTable<'t>) -> Manifest {
         self.unknown(top, "", TOP);
         let mut manifest = Manifest::default();
@@ -176,7 +129,7 @@ impl<'t> Reader<'t> {
             manifest.limits = self.limits(limits);
         }
         if let Some(grants) = top.get("grants").and_then(|v| self.table(v, "grants", "a table [grants]")) {
-            self.grants(grants);
+            manifest.asked = self.grants(grants);
         }
         if let Some(routes) = top.get("route") {
             manifest.routes = self.routes(routes);
@@ -187,16 +140,6 @@ impl<'t> Reader<'t> {
             manifest.notes.functions = self.functions(functions);
         }
         manifest
-    }
-
-    fn string(&mut self, value: &Value<'t>, key: &str, expected: &str) -> Option<String> {
-        match value.get_ref().as_str() {
-            Some(text) if !text.trim().is_empty() => Some(text.to_owned()),
-            _ => {
-                self.expected(value, key, expected);
-                None
-            }
-        }
     }
 
     fn printed(&mut self, top: &DeTable<'t>) -> Printed {
@@ -303,22 +246,6 @@ impl<'t> Reader<'t> {
         number
     }
 
-    fn grants(&mut self, table: &DeTable<'t>) {
-        self.unknown(table, "grants", GRANTS);
-        for name in GRANTS {
-            if let Some(value) = table.get(*name)
-                && !is_nothing(value.get_ref())
-            {
-                self.wrong(
-                    value.span(),
-                    &path("grants", name),
-                    "cannot be granted in this version of the gateway: every task runs without files, network \
-                     and environment; remove the key",
-                );
-            }
-        }
-    }
-
     fn routes(&mut self, value: &Value<'t>) -> Vec<Wish> {
         let Some(array) = value.get_ref().as_array() else {
             self.expected(value, "route", "tables [[route]], with doubled brackets");
@@ -369,211 +296,5 @@ impl<'t> Reader<'t> {
         };
         let pattern = Pattern::parse(&path_text?).ok()?;
         Some(Wish { method: method?, pattern, function, line: self.line(&span) })
-    }
-
-    fn functions(&mut self, table: &DeTable<'t>) -> BTreeMap<String, FunctionNotes> {
-        let mut functions = BTreeMap::new();
-        for (name, value) in table {
-            let key = path("functions", name.get_ref());
-            let Some(table) = self.table(value, &key, "a table [functions.<name>]") else { continue };
-            self.unknown(table, &key, FUNCTION);
-            let mut notes = FunctionNotes::default();
-            if let Some(value) = table.get("description") {
-                notes.description = self.string(value, &path(&key, "description"), "a text");
-            }
-            if let Some(value) = table.get("params") {
-                notes.params = self.params(value, &path(&key, "params"));
-            }
-            functions.insert(name.get_ref().to_string(), notes);
-        }
-        functions
-    }
-
-    fn params(&mut self, value: &Value<'t>, key: &str) -> Vec<String> {
-        let Some(array) = value.get_ref().as_array() else {
-            self.expected(value, key, "a list of names, such as [\"n\"]");
-            return Vec::new();
-        };
-        let mut params: Vec<String> = Vec::new();
-        for (index, value) in array.iter().enumerate() {
-            let key = format!("{key}[{index}]");
-            let Some(name) = self.string(value, &key, "a name") else { continue };
-            if !routes::is_param_name(&name) {
-                self.expected(value, &key, "a name of letters, digits, '-' and '_'");
-            } else if params.contains(&name) {
-                self.expected(value, &key, "each name once");
-            } else {
-                params.push(name);
-            }
-        }
-        params
-    }
-}
-
-fn path(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
-}
-
-/// Whether a grant's value grants nothing.
-fn is_nothing(value: &DeValue<'_>) -> bool {
-    match value {
-        DeValue::Array(items) => items.is_empty(),
-        DeValue::Table(table) => table.is_empty(),
-        DeValue::Boolean(on) => !on,
-        DeValue::String(text) => text.is_empty(),
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Datetime(_) => false,
-    }
-}
-
-/// A value as the author wrote it, or its sort if it is large.
-fn show(value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::String(text) if text.chars().count() > VALUE_CHARS_MAX => {
-            format!("\"{}…\"", text.chars().take(VALUE_CHARS_MAX).collect::<String>())
-        }
-        DeValue::String(text) => format!("{text:?}"),
-        DeValue::Integer(number) => number.as_str().chars().take(VALUE_CHARS_MAX).collect(),
-        DeValue::Float(number) => number.as_str().chars().take(VALUE_CHARS_MAX).collect(),
-        DeValue::Boolean(on) => on.to_string(),
-        DeValue::Datetime(when) => when.to_string(),
-        DeValue::Array(_) => "a list".to_owned(),
-        DeValue::Table(_) => "a table".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Manifest, String> {
-        Manifest::parse("demo.toml", text.as_bytes()).map_err(|error| error.reason)
-    }
-
-    #[test]
-    fn everything_a_manifest_may_say_is_read() {
-        let manifest = parse(
-            r#"
-            description = "Sleeps."
-            [limits]
-            wall = "1h"
-            cpu = "1500ms"
-            memory = "16MiB"
-            input = "0B"
-            output = "1KiB"
-            concurrency = 100_000
-            queue = 0
-            queue_wait = "2s"
-            [grants]
-            env = []
-            [[route]]
-            method = "GET"
-            path = "/sleep/{seconds}"
-            function = "sleep"
-            [[route]]
-            method = "POST"
-            path = "/sleep/{other}"
-            [functions.sleep]
-            description = "Waits."
-            params = ["seconds"]
-            "#,
-        )
-        .unwrap();
-        assert_eq!(manifest.limits.wall, Some(Duration::from_secs(3600)));
-        assert_eq!(manifest.limits.cpu, Some(Duration::from_millis(1500)));
-        assert_eq!(manifest.limits.memory, Some(16 << 20));
-        assert_eq!(manifest.limits.input, Some(0));
-        assert_eq!(manifest.limits.concurrency, Some(100_000));
-        assert_eq!(manifest.limits.queue, Some(0));
-        assert_eq!(manifest.routes.len(), 2);
-        assert_eq!(manifest.routes[0].pattern.to_string(), "/sleep/{seconds}");
-        assert_eq!(manifest.routes[0].function.as_deref(), Some("sleep"));
-        assert_eq!(manifest.routes[1].function, None);
-        assert_eq!(manifest.notes.description.as_deref(), Some("Sleeps."));
-        assert_eq!(manifest.notes.functions["sleep"].params, ["seconds"]);
-        assert_eq!(parse("").unwrap(), Manifest::default());
-    }
-
-    #[test]
-    fn all_mistakes_are_told_at_once_with_line_key_and_remedy() {
-        let reason = parse(
-            "descripton = \"x\"\n\
-             [limits]\n\
-             wal = \"1s\"\n\
-             cpu = 10\n\
-             memory = \"128\"\n\
-             wall = \"0s\"\n\
-             concurrency = 0\n\
-             queue = \"many\"\n\
-             [grants]\n\
-             env = [\"HOME\"]\n\
-             disks = []\n\
-             [[route]]\n\
-             method = \"get\"\n\
-             path = \"sleep\"\n\
-             [[route]]\n\
-             path = \"/tasks/x\"\n\
-             [functions.f]\n\
-             params = [\"a b\", \"c\", \"c\"]\n",
-        )
-        .unwrap_err();
-        let lines: Vec<&str> = reason.lines().collect();
-        assert_eq!(lines[0], "demo.toml has 15 mistakes:", "{reason}");
-        for (start, part) in [
-            ("line 1: descripton: unknown key", "did you mean `description`?"),
-            ("line 3: limits.wal: unknown key", "did you mean `wall`?"),
-            ("line 4: limits.cpu: found 10", "\"30s\""),
-            ("line 5: limits.memory: found \"128\"", "\"128MiB\""),
-            ("line 6: limits.wall: found \"0s\"", "more than zero"),
-            ("line 7: limits.concurrency: found 0", "at least 1"),
-            ("line 8: limits.queue: found \"many\"", "a whole number"),
-            ("line 10: grants.env:", "cannot be granted in this version"),
-            ("line 11: grants.disks: unknown key", "env, dirs, http, sockets"),
-            ("line 13: route[0].method: found \"get\"", "GET"),
-            ("line 14: route[0].path: found \"sleep\"", "starts with '/'"),
-            ("line 15: route[1]: found no method", "method and path"),
-            ("line 16: route[1].path: found \"/tasks/x\"", "belongs to the gateway"),
-            ("line 18: functions.f.params[0]: found \"a b\"", "letters"),
-            ("line 18: functions.f.params[2]: found \"c\"", "once"),
-        ] {
-            assert!(
-                lines.iter().any(|line| line.trim().starts_with(start) && line.contains(part)),
-                "{start} … {part} is missing in:\n{reason}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_text_that_is_no_toml_names_its_lines() {
-        let reason = parse("[limits]\nwall = 1s\n").unwrap_err();
-        assert!(reason.contains("line 2: no TOML"), "{reason}");
-        let error = Manifest::parse("demo.toml", b"a = 1\n\xff").unwrap_err();
-        assert!(error.reason.contains("line 2: found bytes that are no UTF-8"), "{error}");
-    }
-
-    #[test]
-    fn a_route_stands_once_whatever_its_parameters_are_called() {
-        let reason = parse(
-            "[[route]]\nmethod = \"GET\"\npath = \"/a/{x}\"\n[[route]]\nmethod = \"GET\"\npath = \"/a/{y}\"\n",
-        )
-        .unwrap_err();
-        assert!(reason.contains("GET /a/{y} is the same route as /a/{x} on line 1"), "{reason}");
-    }
-
-    #[test]
-    fn wrong_sorts_are_mistakes_and_never_ignored() {
-        for (text, part) in [
-            ("limits = 3", "expected a table [limits]"),
-            ("route = 3", "doubled brackets"),
-            ("[route]\nmethod = \"GET\"", "doubled brackets"),
-            ("functions = []", "tables [functions.<name>]"),
-            ("[functions]\nf = \"x\"", "functions.f: found \"x\""),
-            ("description = \"\"", "found \"\", expected a text"),
-            ("[grants]\nhttp = true", "cannot be granted"),
-            ("[limits]\nconcurrency = -1", "at least 1"),
-            ("[limits]\nqueue = 99999999999999999999999", "a whole number"),
-        ] {
-            let reason = parse(text).unwrap_err();
-            assert!(reason.contains(part), "{text}: {reason}");
-        }
     }
 }
