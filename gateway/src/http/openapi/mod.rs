@@ -17,6 +17,7 @@ mod operations;
 mod outputs;
 mod own;
 mod problems;
+mod streams;
 #[cfg(test)]
 mod tests;
 

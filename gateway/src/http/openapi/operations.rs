@@ -5,7 +5,7 @@
 
 use super::document::Builder;
 use super::problems::{Place, task_error};
-use super::{inputs, outputs, own};
+use super::{inputs, outputs, own, streams};
 use crate::http::query;
 use crate::registry::{Route, Task};
 use crate::runtime::Function;
@@ -29,6 +29,9 @@ const METHODS: [(&str, &str, bool); 6] = [
 
 /// How many operations [`add`] adds at most.
 pub fn count(task: &Task) -> usize {
+    if task.prepared.kind.streams() {
+        return streams::count(task);
+    }
     let own_url = 2;
     task.prepared.functions.len() * 2 + task.routes.len() + own_url
 }
@@ -39,6 +42,8 @@ pub fn add(builder: &mut Builder, task: &Task) {
     builder.tag(task.name.as_str(), description);
     match task.prepared.kind {
         Kind::Component | Kind::CoreModule => functions(builder, task),
+        Kind::Http => streams::guest(builder, task),
+        Kind::Command => streams::command(builder, task),
     }
 }
 
