@@ -16,8 +16,9 @@ pub enum LogFormat {
     Json,
 }
 
-/// Default filter: our own lines from `info` on, everybody else's warnings.
-const FILTER_DEFAULT: &str = "warn,gateway=info";
+/// Default filter: our own lines from `info` on, everybody else's warnings, except of one crate that
+/// warns of what guests and their servers do wrong, which they decide how often they do.
+const FILTER_DEFAULT: &str = "warn,gateway=info,wasmtime_wasi_http=error";
 
 /// Installs the subscriber, unless there is one already. `filter` is an `EnvFilter` directive;
 /// `colours` colours text lines.

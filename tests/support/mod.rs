@@ -16,6 +16,7 @@ pub mod crowd;
 
 pub mod guests;
 pub mod process;
+pub mod upstream;
 
 use clap::Parser as _;
 use gateway::config::{Config, Flags};

@@ -11,8 +11,9 @@ use crate::host::Host;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
+use std::any::Any;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use wasmtime::component::{Accessor, Linker, Resource};
 use wasmtime_wasi::filesystem::{
     Descriptor, Dir, File, WasiFilesystem, WasiFilesystemCtxView, WasiFilesystemView as _,
@@ -23,6 +24,10 @@ use wasmtime_wasi::{FsPerms, OpenMode, runtime};
 
 /// Mode of new files; the process's umask applies.
 const NEW_FILE_MODE: u32 = 0o666;
+
+/// Files and directories one run may hold open: above what databases and compilers use, and a fraction of
+/// what a process may, whose other file descriptors are its callers' connections.
+const OPEN_MAX: usize = 256;
 
 /// Tries of a look-up that a rename somewhere on the machine interrupts (`openat2(2)`).
 const TRIES_MAX: usize = 8;
@@ -91,6 +96,28 @@ fn directory(granted: &Granted) -> Result<(Dir, String), DirectoryGone> {
     }
 }
 
+/// What a run holds open.
+#[derive(Default)]
+pub(crate) struct Open(Vec<Weak<dyn Any + Send + Sync>>);
+
+impl Open {
+    /// Whether there is room for one more.
+    fn admits(&mut self) -> bool {
+        if self.0.len() >= OPEN_MAX {
+            self.0.retain(|file| file.strong_count() > 0);
+        }
+        self.0.len() < OPEN_MAX
+    }
+
+    fn add(&mut self, descriptor: &Descriptor) {
+        let file = match descriptor {
+            Descriptor::File(file) => Arc::downgrade(&file.file),
+            Descriptor::Dir(dir) => Arc::downgrade(&dir.dir),
+        };
+        self.0.push(file);
+    }
+}
+
 /// What is to be opened, in the words of both versions.
 struct Wish {
     path: String,
@@ -127,6 +154,9 @@ async fn open_p2(
     if flags.intersects(sync) {
         return Ok(Err(ErrorCode::Unsupported));
     }
+    if !host.open.admits() {
+        return Ok(Err(ErrorCode::InsufficientMemory));
+    }
     let Descriptor::Dir(dir) = host.table.get(&fd)? else { return Ok(Err(ErrorCode::NotDirectory)) };
     let wish = Wish {
         path: path.clone(),
@@ -141,7 +171,10 @@ async fn open_p2(
     let refused = host.refused.clone();
     let opened = wish.open(dir.clone(), |refusal| refused.note(refusal)).await;
     match opened {
-        Ok(Opened::Is(descriptor)) => Ok(Ok(host.table.push(descriptor)?)),
+        Ok(Opened::Is(descriptor)) => {
+            host.open.add(&descriptor);
+            Ok(Ok(host.table.push(descriptor)?))
+        }
         Err(error) => Ok(Err(ErrorCode::from(&error))),
         Ok(Opened::Elsewhere) => {
             let mut files = host.filesystem();
@@ -177,10 +210,14 @@ async fn open_p3(
     if flags.intersects(sync) {
         return Ok(Err(ErrorCode::Unsupported));
     }
-    let (descriptor, refused) = store.with(|mut access| {
+    let (descriptor, refused, admitted) = store.with(|mut access| {
         let host = access.data_mut();
-        host.table.get(&fd).map(|descriptor| (descriptor.clone(), host.refused.clone()))
+        let admitted = host.open.admits();
+        host.table.get(&fd).map(|descriptor| (descriptor.clone(), host.refused.clone(), admitted))
     })?;
+    if !admitted {
+        return Ok(Err(ErrorCode::InsufficientMemory));
+    }
     let Descriptor::Dir(dir) = descriptor else { return Ok(Err(ErrorCode::NotDirectory)) };
     let wish = Wish {
         path: path.clone(),
@@ -194,7 +231,12 @@ async fn open_p3(
     };
     match wish.open(dir, |refusal| refused.note(refusal)).await {
         Ok(Opened::Is(descriptor)) => {
-            Ok(Ok(store.with(|mut access| access.data_mut().table.push(descriptor))?))
+            let pushed = store.with(|mut access| {
+                let host = access.data_mut();
+                host.open.add(&descriptor);
+                host.table.push(descriptor)
+            });
+            Ok(Ok(pushed?))
         }
         Err(error) => Ok(Err(ErrorCode::from(&error))),
         Ok(Opened::Elsewhere) => {

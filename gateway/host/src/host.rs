@@ -4,6 +4,7 @@
 //! for it, since most calls of a small function never do. The interfaces of `unblock:task` are
 //! implemented here, against the WIT in `wit/`. Knows nothing of HTTP or of worker threads.
 
+use crate::files::Open;
 use crate::grants::{Grants, Refusal, Refused};
 use crate::http::Http;
 use crate::limiter::Limiter;
@@ -100,6 +101,7 @@ pub struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) http: Http,
     pub(crate) sockets: Sockets,
+    pub(crate) open: Open,
     wasi: Option<WasiCtx>,
 }
 
@@ -125,6 +127,7 @@ impl Host {
             progress,
             run,
             program: None,
+            open: Open::default(),
             sockets: Sockets::new(Arc::clone(&grants), refused.clone()),
             http: Http::new(Outgoing::new(Arc::clone(&grants), refused.clone())),
             grants,

@@ -6,7 +6,7 @@
 use crate::grants::{Dir, Grants, http_target, socket_target};
 use crate::registry::check_guest;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is granted on the command line.
 #[derive(Args, Default)]
@@ -78,7 +78,7 @@ fn dir(text: &str) -> Result<Dir, String> {
         return Err(format!("{host:?} is no directory here; create it, or correct the path"));
     }
     let host = std::path::absolute(path).map_err(|error| format!("{host}: {error}"))?;
-    Ok(Dir { host: PathBuf::from(host), guest: guest.to_owned(), write })
+    Ok(Dir { host, guest: guest.to_owned(), write })
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

@@ -94,6 +94,7 @@ impl StartExchange {
             Err(Fault::Own(mut error)) => {
                 if error.kind == Kind::TaskError || error.kind == Kind::BadResponse {
                     error.stderr = outcome::stderr(store.data());
+                    error.hints = super::grants::hints(&store.data().refusals());
                 }
                 Err(error.at(Phase::Run))
             }

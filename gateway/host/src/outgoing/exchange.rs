@@ -73,8 +73,12 @@ pub(super) async fn exchange(
     let body =
         |incoming| Received { incoming, between: timeouts.between_bytes, waiting: None }.boxed_unsync();
     let response: Response<WasiBody> = response.map(body);
-    // Dropped, the driver is stopped, and the connection closed.
-    let io: Io = Box::new(driver);
+    // Dropped, the driver is stopped, and the connection closed. How it ends is told to the body's reader;
+    // told here as well, every server that hangs up would be a warning in the log.
+    let io: Io = Box::new(async move {
+        let _ = driver.await;
+        Ok(())
+    });
     Ok((response, io))
 }
 

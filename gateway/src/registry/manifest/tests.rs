@@ -22,7 +22,11 @@ fn everything_a_manifest_may_say_is_read() {
         queue = 0
         queue_wait = "2s"
         [grants]
-        env = []
+        env = { LANG = "C" }
+        env_from = ["API_TOKEN"]
+        dirs = [{ host = "data", guest = "/data", write = true }, { host = "/srv/ro", guest = "/ro" }]
+        http = ["api.example.com", "*.example.org:8443", "10.0.0.5:9000"]
+        sockets = ["10.0.0.5:5432"]
         [[route]]
         method = "GET"
         path = "/sleep/{seconds}"
@@ -42,6 +46,15 @@ fn everything_a_manifest_may_say_is_read() {
     assert_eq!(manifest.limits.input, Some(0));
     assert_eq!(manifest.limits.concurrency, Some(100_000));
     assert_eq!(manifest.limits.queue, Some(0));
+    assert_eq!(manifest.asked.env["LANG"], "C");
+    assert!(manifest.asked.env_from.contains("API_TOKEN"));
+    let dir = |host: &str, guest: &str, write| Dir { host: host.into(), guest: guest.to_owned(), write };
+    assert_eq!(manifest.asked.dirs, [dir("data", "/data", true), dir("/srv/ro", "/ro", false)]);
+    let [name, below, address] = manifest.asked.http.as_slice() else { panic!("three hosts") };
+    assert_eq!(*name, Target { peer: Peer::Name("api.example.com".to_owned()), port: None });
+    assert_eq!(*below, Target { peer: Peer::Below("example.org".to_owned()), port: Some(8443) });
+    assert_eq!(address.peer, Peer::Address([10, 0, 0, 5].into()));
+    assert_eq!(manifest.asked.sockets.len(), 1);
     assert_eq!(manifest.routes.len(), 2);
     assert_eq!(manifest.routes[0].pattern.to_string(), "/sleep/{seconds}");
     assert_eq!(manifest.routes[0].function.as_deref(), Some("sleep"));
@@ -84,8 +97,8 @@ fn all_mistakes_are_told_at_once_with_line_key_and_remedy() {
         ("line 6: limits.wall: found \"0s\"", "more than zero"),
         ("line 7: limits.concurrency: found 0", "at least 1"),
         ("line 8: limits.queue: found \"many\"", "a whole number"),
-        ("line 10: grants.env:", "cannot be granted in this version"),
-        ("line 11: grants.disks: unknown key", "env, dirs, http, sockets"),
+        ("line 10: grants.env: found a list", "{ LANG = \"C\" }"),
+        ("line 11: grants.disks: unknown key", "env, env_from, dirs, http, sockets"),
         ("line 13: route[0].method: found \"get\"", "GET"),
         ("line 14: route[0].path: found \"sleep\"", "starts with '/'"),
         ("line 15: route[1]: found no method", "method and path"),
@@ -126,11 +139,57 @@ fn wrong_sorts_are_mistakes_and_never_ignored() {
         ("functions = []", "tables [functions.<name>]"),
         ("[functions]\nf = \"x\"", "functions.f: found \"x\""),
         ("description = \"\"", "found \"\", expected a text"),
-        ("[grants]\nhttp = true", "cannot be granted"),
+        ("[grants]\nhttp = true", "found true, expected a list of hosts"),
+        ("[grants]\nhttps = []", "did you mean `http`?"),
         ("[limits]\nconcurrency = -1", "at least 1"),
         ("[limits]\nqueue = 99999999999999999999999", "a whole number"),
     ] {
         let reason = parse(text).unwrap_err();
         assert!(reason.contains(part), "{text}: {reason}");
+    }
+}
+
+#[test]
+fn every_mistake_of_grants_is_told() {
+    let reason = parse(
+        "[grants]\n\
+         env = { \"A B\" = \"x\", PORT = 80, OK = \"\" }\n\
+         env_from = [\"OK\", \"TOKEN\", \"TOKEN\", 3]\n\
+         dirs = [\n\
+         { host = \"data\" },\n\
+         { host = \"data\", guest = \"data\" },\n\
+         { host = \"data\", guest = \"/a/../b\" },\n\
+         { host = \"data\", guest = \"/data\", writ = true },\n\
+         { host = \"data\", guest = \"/data\", write = \"yes\" },\n\
+         { host = \"more\", guest = \"/data\" },\n\
+         \"data\",\n\
+         ]\n\
+         http = [\"https://example.com/\", \"a b\", \"example.com\", \"Example.com.\", 5]\n\
+         sockets = [\"example.com\"]\n",
+    )
+    .unwrap_err();
+    for (start, part) in [
+        ("line 2: grants.env.A B:", "the name of a variable"),
+        ("line 2: grants.env.PORT: found 80", "a text in quotes"),
+        ("line 3: grants.env_from[0]: OK has a value", "remove one"),
+        ("line 3: grants.env_from[2]:", "once"),
+        ("line 3: grants.env_from[3]: found 3", "the name of a variable"),
+        ("line 5: grants.dirs[0]: found no guest", "host and guest"),
+        ("line 6: grants.dirs[1].guest: found \"data\"", "a path from the root"),
+        ("line 7: grants.dirs[2].guest: found \"/a/../b\"", "a path from the root"),
+        ("line 8: grants.dirs[3].writ: unknown key", "did you mean `write`?"),
+        ("line 9: grants.dirs[4].write: found \"yes\"", "true or false"),
+        ("line 10: grants.dirs[5].guest: found \"/data\" twice", "once"),
+        ("line 11: grants.dirs[6]: found \"data\"", "a directory, such as"),
+        ("line 13: grants.http[0]: found the URL", "without scheme and path"),
+        ("line 13: grants.http[1]: found \"a b\"", "a host such as"),
+        ("line 13: grants.http[3]: found \"Example.com.\"", "once"),
+        ("line 13: grants.http[4]: found 5", "in quotes"),
+        ("line 14: grants.sockets[0]: found \"example.com\" without a port", "5432"),
+    ] {
+        assert!(
+            reason.lines().any(|line| line.trim().starts_with(start) && line.contains(part)),
+            "{start} … {part} is missing in:\n{reason}"
+        );
     }
 }
