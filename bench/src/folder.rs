@@ -16,6 +16,16 @@ const LOOP: &str = r#"(module (func (export "run") (loop $again (br $again))))"#
 /// Endless calls must outlast the row that makes them, and there are many.
 const LOOP_MANIFEST: &str = "[limits]\nwall = \"10m\"\ncpu = \"5m\"\nconcurrency = 5000\nqueue = 5000\n";
 
+/// What the guests of the tests are called here: a wasi:http handler and a command.
+const GUESTS: [(&str, &str); 2] = [("http-p2.wasm", "visit.wasm"), ("command.wasm", "command.wasm")];
+
+/// Where `tasks/build.sh` puts a guest of the tests.
+pub fn guest(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    target.join("guests").join(name)
+}
+
 /// The folder.
 pub struct Folder(tempfile::TempDir);
 
@@ -34,6 +44,16 @@ impl Folder {
         folder.copy(root.join("tasks/sleep.wasm"))?;
         folder.copy(root.join("tasks/sleep.toml"))?;
         Ok(folder)
+    }
+
+    /// Adds the guests that take whole requests: `visit` and `command`.
+    pub fn guests(&self) -> anyhow::Result<()> {
+        for (from, to) in GUESTS {
+            let from = guest(from);
+            std::fs::copy(&from, self.path().join("tasks").join(to))
+                .with_context(|| format!("{} is not built; run bench/build.sh", from.display()))?;
+        }
+        Ok(())
     }
 
     /// Adds small modules, each different, until there are `count` tasks.

@@ -28,10 +28,12 @@ const ROWS: &str = "Rows:
   c  5,000 sleeping calls over HTTP, 10,000 in process
   d  from the client's hang-up to the end of its run
   e  idle CPU with 100 tasks loaded
+  f  one wasi:http guest here and under `wasmtime serve`; a streamed echo
+  g  a command per request: cat of 1 KiB
 
 Examples:
-  bench                     everything, up to 10 minutes
-  bench quick               everything, up to 3 minutes
+  bench                     everything, up to 16 minutes
+  bench quick               everything, up to 4 minutes
   bench quick b d           two rows
   bench --write table.md    leave the table in a file, too";
 
@@ -39,7 +41,7 @@ Examples:
 #[command(name = "bench", about = "Measures the gateway beside native references", after_help = ROWS)]
 struct Cli {
     /// "quick", "full" (the default), and rows; no row means all.
-    #[arg(value_name = "quick|full|ROW", value_parser = ["quick", "full", "a", "b", "c", "d", "e"])]
+    #[arg(value_name = "quick|full|ROW", value_parser = ["quick", "full", "a", "b", "c", "d", "e", "f", "g"])]
     words: Vec<String>,
     /// Write the table to this file, too, as Markdown.
     #[arg(long, value_name = "PATH")]

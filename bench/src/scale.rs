@@ -23,10 +23,12 @@ pub struct Scale {
     pub parked_rounds: usize,
     /// How long the idle process is watched.
     pub idle: Duration,
+    /// Rounds of the rows about whole requests, which have many contenders.
+    pub guest_rounds: usize,
 }
 
 impl Scale {
-    /// Up to 3 minutes.
+    /// Up to 4 minutes.
     pub fn quick() -> Self {
         Self {
             rounds: 3,
@@ -37,10 +39,11 @@ impl Scale {
             hangups: 100,
             parked_rounds: 1,
             idle: Duration::from_secs(10),
+            guest_rounds: 2,
         }
     }
 
-    /// Up to 10 minutes.
+    /// Up to 16 minutes.
     pub fn full() -> Self {
         Self {
             rounds: 7,
@@ -51,6 +54,7 @@ impl Scale {
             hangups: 200,
             parked_rounds: 3,
             idle: Duration::from_secs(10),
+            guest_rounds: 5,
         }
     }
 }

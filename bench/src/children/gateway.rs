@@ -2,10 +2,10 @@
 //!
 //! Logging is off in all contenders. The state it tells is the pool's numbers of the moment.
 
+use ::gateway::app::{self, Server};
+use ::gateway::config::{Config, Flags};
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use gateway::app::{self, Server};
-use gateway::config::{Config, Flags};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use unblock_pool::Pool;

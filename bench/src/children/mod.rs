@@ -5,6 +5,7 @@
 //! outlives the benchmark. A one-off prints its result as JSON and ends.
 
 pub mod contender;
+pub mod foreign;
 mod gateway;
 mod hangups;
 mod native;

@@ -5,10 +5,11 @@
 //! them.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt as _;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -53,7 +54,7 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     let running = Running::default();
-    let routes = Router::new().route("/", get(hello)).route("/loop", get(spin));
+    let routes = Router::new().route("/", get(hello)).route("/loop", get(spin)).route("/echo", post(echo));
     let routes = match mode {
         Mode::Inline => routes.route("/add", get(add_inline)).route("/sleep", get(sleep_inline)),
         Mode::Blocking => routes.route("/add", get(add_blocking)).route("/sleep", get(sleep_blocking)),
@@ -80,6 +81,11 @@ fn now() -> u64 {
 
 async fn hello() -> Answer {
     answer(TEXT, format!("Hello, world {}", now()))
+}
+
+/// The body back as it comes.
+async fn echo(body: Body) -> Body {
+    body
 }
 
 async fn add_inline(Query(Terms { a, b }): Query<Terms>) -> Answer {

@@ -5,12 +5,12 @@
 
 use super::gateway;
 use crate::proc::Process;
+use ::gateway::app::{self, Core, TaskLoader};
+use ::gateway::invoke::Call;
+use ::gateway::registry::{Task, load_file};
+use ::gateway::runtime::Observed;
+use ::gateway::task::{Arguments, Format, Output};
 use anyhow::{Context as _, bail};
-use gateway::app::{self, Core, TaskLoader};
-use gateway::invoke::Call;
-use gateway::registry::{Task, load_file};
-use gateway::runtime::Observed;
-use gateway::task::{Arguments, Format, Output};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -66,7 +66,6 @@ async fn all(core: &Core, task: &Arc<Task>, count: usize, seconds: u64) -> anyho
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..count {
         let call = Call {
-            id: Arc::from("bench"),
             task: Arc::clone(task),
             function,
             arguments: Arguments {

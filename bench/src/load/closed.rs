@@ -6,6 +6,7 @@
 use crate::proc::Process;
 use anyhow::{Context as _, bail};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,9 +26,22 @@ pub fn drive(
     connections: usize,
     time: Duration,
 ) -> anyhow::Result<Turn> {
+    drive_with(address, process, target, connections, time, None)
+}
+
+/// Drives with a script of wrk's, which says what a request is.
+pub fn drive_with(
+    address: SocketAddr,
+    process: Process,
+    target: &str,
+    connections: usize,
+    time: Duration,
+    script: Option<&Path>,
+) -> anyhow::Result<Turn> {
     let before = process.cpu()?;
     let output = Command::new("wrk")
         .args(["-t1", &format!("-c{connections}"), &format!("-d{}s", time.as_secs().max(1))])
+        .args(script.map(|path| format!("-s{}", path.display())))
         .arg(format!("http://{address}{target}"))
         .output()
         .context("wrk is missing; it is a Debian package: apt-get install wrk")?;

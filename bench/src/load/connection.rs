@@ -34,6 +34,8 @@ pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     patient: bool,
+    /// When the first byte of the last answer had come.
+    pub first_byte: Instant,
 }
 
 /// The bytes of a request.
@@ -46,7 +48,12 @@ impl Connection {
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).context("connecting to a contender")?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, buffer: Vec::with_capacity(READ_BYTES), patient: false })
+        Ok(Self {
+            stream,
+            buffer: Vec::with_capacity(READ_BYTES),
+            patient: false,
+            first_byte: Instant::now(),
+        })
     }
 
     /// Sends a request made with [`get`].
@@ -69,7 +76,12 @@ impl Connection {
             let mut bytes = [0; READ_BYTES];
             match self.stream.read(&mut bytes) {
                 Ok(0) => bail!("the contender closed the connection"),
-                Ok(count) => self.buffer.extend_from_slice(bytes.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    if self.buffer.is_empty() {
+                        self.first_byte = Instant::now();
+                    }
+                    self.buffer.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                }
                 Err(error) if timed_out(&error) && Instant::now() < deadline => {}
                 Err(error) if timed_out(&error) => return Ok(None),
                 Err(error) => return Err(error).context("reading an answer"),

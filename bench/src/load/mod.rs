@@ -5,3 +5,4 @@
 pub mod closed;
 pub mod connection;
 pub mod open;
+pub mod stream;

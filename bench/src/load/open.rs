@@ -40,6 +40,7 @@ pub struct Plan {
 /// What was seen.
 pub struct Seen {
     latency: Histogram<u64>,
+    first_byte: Histogram<u64>,
     /// Requests without an answer; they count with the time that had passed since their time.
     pub unanswered: u64,
 }
@@ -49,6 +50,11 @@ impl Seen {
     pub fn at(&self, quantile: f64) -> f64 {
         self.latency.value_at_quantile(quantile) as f64 / 1e3
     }
+
+    /// Time until the first byte of the answer at a quantile, in µs.
+    pub fn first_byte_at(&self, quantile: f64) -> f64 {
+        self.first_byte.value_at_quantile(quantile) as f64 / 1e3
+    }
 }
 
 /// Carries a plan out on this thread.
@@ -57,7 +63,8 @@ pub fn drive(plan: &Plan) -> anyhow::Result<Seen> {
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
     let mut connection = Connection::open(plan.address)?;
     let request = get(&plan.target);
-    let mut seen = Seen { latency: Histogram::new_with_max(LONGEST_NS, 3)?, unanswered: 0 };
+    let histogram = || Histogram::new_with_max(LONGEST_NS, 3);
+    let mut seen = Seen { latency: histogram()?, first_byte: histogram()?, unanswered: 0 };
     let count = (plan.time.as_secs_f64() * f64::from(plan.rate)) as u32;
     let period = Duration::from_secs(1) / plan.rate;
     let start = Instant::now() + plan.offset;
@@ -75,6 +82,7 @@ pub fn drive(plan: &Plan) -> anyhow::Result<Seen> {
             break;
         };
         record(&mut seen.latency, due.elapsed())?;
+        record(&mut seen.first_byte, connection.first_byte.saturating_duration_since(due))?;
         if answer.status != 200 || !answer.body.starts_with(plan.expected.as_bytes()) {
             bail!("{} to {}: {:?}", answer.status, plan.target, String::from_utf8_lossy(&answer.body));
         }

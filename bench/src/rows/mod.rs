@@ -3,6 +3,8 @@
 //! Targets stand here and nowhere else. A row starts its contenders, drives them round by round,
 //! checks answers, and adds its lines to the table.
 
+mod command;
+mod guest;
 mod hangup;
 mod idle;
 mod parked;
@@ -16,5 +18,12 @@ use crate::table::Table;
 pub type Row = fn(&Scale, &mut Table) -> anyhow::Result<()>;
 
 /// All rows by name.
-pub const ALL: &[(&str, Row)] =
-    &[("a", trivial::run), ("b", saturated::run), ("c", parked::run), ("d", hangup::run), ("e", idle::run)];
+pub const ALL: &[(&str, Row)] = &[
+    ("a", trivial::run),
+    ("b", saturated::run),
+    ("c", parked::run),
+    ("d", hangup::run),
+    ("e", idle::run),
+    ("f", guest::run),
+    ("g", command::run),
+];

@@ -9,7 +9,8 @@ use wasip2::io::streams::StreamError;
 
 /// The smallest answer with a body.
 pub fn hello(call: Call) {
-    Response::start(call.out, 200).end_with(b"hello\n");
+    let headers: &[(&str, &[u8])] = &[("content-type", b"text/plain"), ("content-length", b"6")];
+    Response::start_with(call.out, 200, headers).end_with(b"hello\n");
 }
 
 /// What was asked, a line each.
