@@ -8,7 +8,12 @@ use std::time::Duration;
 #[cfg(target_family = "wasm")]
 pub mod bindings {
     //! Made from the contract.
-    #![allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated from WIT, where the documentation is")]
+    #![allow(
+        missing_docs,
+        clippy::all,
+        clippy::pedantic,
+        reason = "generated from WIT, where the documentation is"
+    )]
     wit_bindgen::generate!({ path: "../../wit", world: "task", generate_all });
 }
 

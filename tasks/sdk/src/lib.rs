@@ -99,11 +99,11 @@
 //! caller gets a 500 `trap` whose `stderr` holds message and place. What is printed to standard
 //! output or standard error is kept with the call.
 
-mod body;
-mod host;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod body;
+mod host;
 
 pub use body::{Body, Raw};
 pub use host::{Remaining, progress, remaining};

@@ -38,9 +38,9 @@ pub fn collect(goal: &Goal, paths: &[Path]) -> TokenStream {
 /// Fails the compilation, with a message of ours, where a type has no definition: the macro that is
 /// missing then would only say that it is missing.
 pub fn checks(paths: &[Path]) -> TokenStream {
-    let checks = paths.iter().map(|path| {
-        quote_spanned!(path.span()=> const _: fn() = ::unblock::__private::crosses::<#path>;)
-    });
+    let checks = paths
+        .iter()
+        .map(|path| quote_spanned!(path.span()=> const _: fn() = ::unblock::__private::crosses::<#path>;));
     quote!(#(#checks)*)
 }
 
@@ -82,8 +82,7 @@ pub fn next(input: TokenStream) -> TokenStream {
         earlier.append(&mut collected);
         let rest;
         bracketed!(rest in input);
-        let paths: Vec<Path> =
-            Punctuated::<Path, Token![,]>::parse_terminated(&rest)?.into_iter().collect();
+        let paths: Vec<Path> = Punctuated::<Path, Token![,]>::parse_terminated(&rest)?.into_iter().collect();
         step(&goal, &earlier, &paths)
     };
     parse.parse2(input).unwrap_or_else(Error::into_compile_error)

@@ -56,7 +56,8 @@ impl Generated<'_> {
                 quote!(::core::option::Option<#item>)
             }
             Ty::Result(ok, err) => {
-                let side = |side: &Option<Box<Ty>>| side.as_ref().map_or_else(|| quote!(()), |ty| self.rust(ty));
+                let side =
+                    |side: &Option<Box<Ty>>| side.as_ref().map_or_else(|| quote!(()), |ty| self.rust(ty));
                 let (ok, err) = (side(ok), side(err));
                 quote!(::core::result::Result<#ok, #err>)
             }
@@ -102,7 +103,8 @@ impl Generated<'_> {
                 quote!(::core::option::Option::map(#value, |value| #item))
             }
             Ty::Result(ok, err) => {
-                let side = |side: &Option<Box<Ty>>| side.as_ref().map_or_else(|| quote!(value), |ty| inner(ty));
+                let side =
+                    |side: &Option<Box<Ty>>| side.as_ref().map_or_else(|| quote!(value), |ty| inner(ty));
                 let (ok, err) = (side(ok), side(err));
                 quote!(match #value {
                     ::core::result::Result::Ok(value) => ::core::result::Result::Ok(#ok),
@@ -123,14 +125,22 @@ impl Generated<'_> {
         quote!({ let (#(#names,)*) = #value; (#(#converted,)*) })
     }
 
-    fn definition(&self, value: &TokenStream, definition: &Definition, name: &TokenStream, way: Way) -> TokenStream {
+    fn definition(
+        &self,
+        value: &TokenStream,
+        definition: &Definition,
+        name: &TokenStream,
+        way: Way,
+    ) -> TokenStream {
         let from_parts = quote!(::unblock::__private::FromParts::from_parts);
         let into_parts = quote!(::unblock::__private::IntoParts::into_parts(#value));
         match (&definition.shape, way) {
             (Shape::Record(fields), way) => {
                 let parts = idents(fields.len());
-                let members: Vec<Ident> =
-                    fields.iter().map(|(member, _)| format_ident!("{}", to_rust_ident(&member.name))).collect();
+                let members: Vec<Ident> = fields
+                    .iter()
+                    .map(|(member, _)| format_ident!("{}", to_rust_ident(&member.name)))
+                    .collect();
                 let converted: Vec<TokenStream> = parts
                     .iter()
                     .zip(fields)

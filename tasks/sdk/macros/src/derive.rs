@@ -150,7 +150,10 @@ fn read(input: &DeriveInput, kind: Kind) -> Result<Read> {
 fn member(ident: &Ident, attributes: &[syn::Attribute], seen: &mut Vec<String>) -> Result<Member> {
     let name = names::kebab(ident)?;
     if seen.contains(&name) {
-        return Err(Error::new(ident.span(), format!("two names here are `{name}` in WIT: rename one of them")));
+        return Err(Error::new(
+            ident.span(),
+            format!("two names here are `{name}` in WIT: rename one of them"),
+        ));
     }
     seen.push(name.clone());
     Ok(Member { name, docs: names::docs(attributes) })
@@ -164,7 +167,10 @@ fn named_fields<'a>(name: &Ident, fields: &'a Fields) -> Result<Vec<(&'a Ident, 
     };
     let found: Vec<_> = named.named.iter().filter_map(|field| Some((field.ident.as_ref()?, field))).collect();
     match found.is_empty() {
-        true => Err(Error::new(name.span(), "a struct without fields cannot cross: leave it away, or give it a field")),
+        true => Err(Error::new(
+            name.span(),
+            "a struct without fields cannot cross: leave it away, or give it a field",
+        )),
         false => Ok(found),
     }
 }
@@ -193,7 +199,8 @@ fn flags(name: &Ident, fields: &Fields) -> Result<Read> {
         }
     }
     if members.len() > FLAGS_MAX {
-        let text = format!("{} flags are too many, {FLAGS_MAX} can cross: use a `Vec` of an enum", members.len());
+        let text =
+            format!("{} flags are too many, {FLAGS_MAX} can cross: use a `Vec` of an enum", members.len());
         return Err(Error::new(name.span(), text));
     }
     let idents: Vec<&Ident> = fields.iter().map(|(ident, _)| *ident).collect();
@@ -269,7 +276,8 @@ fn variant(name: &Ident, variants: &Cases) -> Result<Read> {
     for case in variants {
         let member = member(&case.ident, &case.attrs, &mut seen)?;
         if let Fields::Named(fields) = &case.fields {
-            let text = "move the fields into a struct that derives `unblock::Record`, and let the case carry it";
+            let text =
+                "move the fields into a struct that derives `unblock::Record`, and let the case carry it";
             return Err(Error::new(fields.span(), text));
         }
         let values = case.fields.iter().map(|field| types::field(&field.ty, &mut names));

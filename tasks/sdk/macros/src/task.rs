@@ -51,7 +51,9 @@ fn renamed(arguments: TokenStream) -> Result<Option<LitStr>> {
     let mut name = None;
     let parser = syn::meta::parser(|meta| {
         if !meta.path.is_ident("name") {
-            return Err(meta.error("`#[unblock::task]` takes nothing, or `name = \"…\"`, the name that callers use"));
+            return Err(
+                meta.error("`#[unblock::task]` takes nothing, or `name = \"…\"`, the name that callers use")
+            );
         }
         name = Some(meta.value()?.parse::<LitStr>()?);
         Ok(())
@@ -64,7 +66,10 @@ fn renamed(arguments: TokenStream) -> Result<Option<LitStr>> {
 fn plain(signature: &Signature) -> Result<()> {
     let refuse = |span: Span, text: &str| Err(Error::new(span, text));
     if let Some(token) = &signature.asyncness {
-        return refuse(token.span, "a task is a plain function: sleep, loop and block as you like, nobody waits");
+        return refuse(
+            token.span,
+            "a task is a plain function: sleep, loop and block as you like, nobody waits",
+        );
     }
     if let Some(token) = &signature.unsafety {
         return refuse(token.span, "a task cannot be unsafe: its caller knows nothing of memory");
@@ -126,7 +131,10 @@ fn read(signature: &Signature) -> Result<(Parts, Names)> {
 
 fn param(input: &FnArg, names: &mut Names) -> Result<Param> {
     let FnArg::Typed(input) = input else {
-        return Err(Error::new(input.span(), "a task is a function by itself: there is no `self` to call it on"));
+        return Err(Error::new(
+            input.span(),
+            "a task is a function by itself: there is no `self` to call it on",
+        ));
     };
     let Pat::Ident(pattern) = &*input.pat else {
         return Err(Error::new(input.pat.span(), "name the parameter: callers pass it by its name"));
@@ -222,12 +230,19 @@ fn module(
         (_, true) | (None, _) => None,
         (Some(ty), false) => Some(ty.clone()),
     };
-    let function =
-        wit::Function { name, docs, params: &params, result: result.as_ref(), definitions, type_names: &type_names };
+    let function = wit::Function {
+        name,
+        docs,
+        params: &params,
+        result: result.as_ref(),
+        definitions,
+        type_names: &type_names,
+    };
     let (bindings, section) = match bindings(&function) {
         Ok(made) => made,
         Err(error) => {
-            let text = format!("the interface of this task is not understood, a mistake of the SDK's: {error:#}");
+            let text =
+                format!("the interface of this task is not understood, a mistake of the SDK's: {error:#}");
             return Error::new(signature.ident.span(), text).into_compile_error();
         }
     };
@@ -266,10 +281,7 @@ fn bindings(function: &wit::Function<'_>) -> anyhow::Result<(TokenStream, Vec<u8
     // What the task is for stands in its Cargo.toml.
     let task = std::env::var("CARGO_PKG_DESCRIPTION").unwrap_or_default();
     let section = wit::docs_section(&resolve, package, &task)?;
-    let options = Opts {
-        runtime_path: Some("::unblock::__private::rt".to_owned()),
-        ..Opts::default()
-    };
+    let options = Opts { runtime_path: Some("::unblock::__private::rt".to_owned()), ..Opts::default() };
     let mut files = Files::default();
     options.build().generate(&mut resolve, world, &mut files)?;
     let mut source = String::new();

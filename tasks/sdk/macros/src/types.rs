@@ -86,22 +86,28 @@ fn cross(ty: &Type, names: &mut Names, place: Place) -> Result<Ty> {
             let items = tuple.elems.iter().map(|item| cross(item, names, place));
             Ok(Ty::Tuple(items.collect::<Result<_>>()?))
         }
-        Type::Reference(reference) if is_str(&reference.elem) && place == Place::Result => Ok(Ty::BorrowedText),
+        Type::Reference(reference) if is_str(&reference.elem) && place == Place::Result => {
+            Ok(Ty::BorrowedText)
+        }
         Type::Reference(reference) if is_str(&reference.elem) => instead("use `String`"),
         Type::Reference(reference) if matches!(*reference.elem, Type::Slice(_)) => instead("use `Vec<T>`"),
         Type::Reference(_) => instead("use the value itself: nothing outlives a call"),
         Type::Array(_) => instead("use `Vec<T>`, or a tuple for a few values"),
         Type::Slice(_) => instead("use `Vec<T>`, or `&[T]` as a parameter"),
         Type::ImplTrait(_) => instead("name a concrete type, such as `Vec<T>` or `String`"),
-        Type::TraitObject(_) => {
-            instead("name a concrete type; for an error that is `String`: `.map_err(|error| error.to_string())`")
-        }
+        Type::TraitObject(_) => instead(
+            "name a concrete type; for an error that is `String`: `.map_err(|error| error.to_string())`",
+        ),
         Type::BareFn(_) => instead("a function cannot leave the sandbox; pass data"),
         Type::Ptr(_) => instead("an address means nothing outside of the sandbox; use `Vec<T>` or the value"),
-        Type::Never(_) => instead("leave the result away: a function that never returns runs into its limits"),
+        Type::Never(_) => {
+            instead("leave the result away: a function that never returns runs into its limits")
+        }
         Type::Infer(_) => instead("name the type"),
         Type::Macro(_) => instead("write the type itself, a macro cannot look into another one"),
-        _ => instead("use numbers, `bool`, `char`, `String`, `Vec`, `Option`, `Result`, tuples, or a type with a derive of `unblock`"),
+        _ => instead(
+            "use numbers, `bool`, `char`, `String`, `Vec`, `Option`, `Result`, tuples, or a type with a derive of `unblock`",
+        ),
     }
 }
 
@@ -111,7 +117,9 @@ fn named(ty: &Type, path: &Path, names: &mut Names, place: Place) -> Result<Ty> 
     let arguments = match &last.arguments {
         PathArguments::None => Vec::new(),
         PathArguments::AngleBracketed(arguments) => arguments.args.iter().collect(),
-        PathArguments::Parenthesized(_) => return Err(cannot(ty, "a function cannot leave the sandbox; pass data")),
+        PathArguments::Parenthesized(_) => {
+            return Err(cannot(ty, "a function cannot leave the sandbox; pass data"));
+        }
     };
     let types: Vec<&Type> = arguments
         .iter()
@@ -130,10 +138,12 @@ fn named(ty: &Type, path: &Path, names: &mut Names, place: Place) -> Result<Ty> 
             let ok = optional(ok, names, place)?.map(Box::new);
             Ok(Ty::Result(ok, optional(err, names, place)?.map(Box::new)))
         }
-        ("Result", [_], _) => {
-            Err(cannot(ty, "name the error's type, too: `Result<T, String>`, or an enum that derives `unblock::Variant`"))
-        }
-        (_, [], standard) if arguments.is_empty() => match advice(&name, standard && path.segments.len() > 1) {
+        ("Result", [_], _) => Err(cannot(
+            ty,
+            "name the error's type, too: `Result<T, String>`, or an enum that derives `unblock::Variant`",
+        )),
+        (_, [], standard) if arguments.is_empty() => match advice(&name, standard && path.segments.len() > 1)
+        {
             Some(advice) => Err(cannot(ty, advice)),
             None => Ok(Ty::Named(names.place(path))),
         },
@@ -175,19 +185,25 @@ fn advice(name: &str, full: bool) -> Option<&'static str> {
         "SystemTime" | "Instant" if full => "use Unix seconds, `f64` or `u64`",
         "Path" | "PathBuf" | "OsStr" | "OsString" | "CStr" | "CString" if full => "use `String`",
         "Error" if full => "use `String`: `.map_err(|error| error.to_string())`",
-        _ if full => "use numbers, `bool`, `char`, `String`, `Vec`, `Option`, `Result`, tuples, or a type of your own with a derive of `unblock`",
+        _ if full => {
+            "use numbers, `bool`, `char`, `String`, `Vec`, `Option`, `Result`, tuples, or a type of your own with a derive of `unblock`"
+        }
         _ => return None,
     })
 }
 
 fn generic_advice(name: &str) -> &'static str {
     match name {
-        "HashMap" | "BTreeMap" | "IndexMap" => "use `Vec<(K, V)>`, or a struct that derives `unblock::Record`",
+        "HashMap" | "BTreeMap" | "IndexMap" => {
+            "use `Vec<(K, V)>`, or a struct that derives `unblock::Record`"
+        }
         "HashSet" | "BTreeSet" | "IndexSet" | "VecDeque" | "LinkedList" | "BinaryHeap" => "use `Vec<T>`",
         "Box" | "Rc" | "Arc" | "Cell" | "RefCell" | "Mutex" | "RwLock" => "use the value itself",
         "Cow" => "use `String` or `Vec<T>`",
         "Vec" | "Option" | "Result" | "String" => "write it with std's own type parameters",
-        _ => "a generic type cannot cross: write a struct with concrete fields that derives `unblock::Record`",
+        _ => {
+            "a generic type cannot cross: write a struct with concrete fields that derives `unblock::Record`"
+        }
     }
 }
 
@@ -199,7 +215,16 @@ fn cannot(ty: &Type, instead: &str) -> Error {
 /// Tokens print with spaces everywhere; people write `Vec<u8>`.
 fn readable(tokens: &str) -> String {
     let mut text = tokens.to_owned();
-    for (from, to) in [(" < ", "<"), (" <", "<"), ("< ", "<"), (" >", ">"), (" ,", ","), (" :: ", "::"), ("& ", "&"), (" ;", ";")] {
+    for (from, to) in [
+        (" < ", "<"),
+        (" <", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        (" ,", ","),
+        (" :: ", "::"),
+        ("& ", "&"),
+        (" ;", ";"),
+    ] {
         text = text.replace(from, to);
     }
     text

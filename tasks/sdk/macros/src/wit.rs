@@ -76,7 +76,9 @@ impl Function<'_> {
             Shape::Record(fields) => {
                 fields.iter().map(|(member, ty)| (member, format!(": {}", self.ty(ty)))).collect()
             }
-            Shape::Variant(cases) => cases.iter().map(|(member, values)| (member, self.payload(values))).collect(),
+            Shape::Variant(cases) => {
+                cases.iter().map(|(member, values)| (member, self.payload(values))).collect()
+            }
             Shape::Enum(members) | Shape::Flags(members) => {
                 members.iter().map(|member| (member, String::new())).collect()
             }
@@ -188,16 +190,22 @@ mod tests {
     #[test]
     fn hostile_names_make_a_package_that_parses_and_keeps_its_docs() -> Result<()> {
         let definitions = [
-            definition("Write", Shape::Record(vec![
-                (member("type"), Ty::Named(1)),
-                (member("list"), Ty::List(Box::new(Ty::Option(Box::new(Ty::Named(2)))))),
-                (member("use"), Ty::Result(None, None)),
-            ])),
+            definition(
+                "Write",
+                Shape::Record(vec![
+                    (member("type"), Ty::Named(1)),
+                    (member("list"), Ty::List(Box::new(Ty::Option(Box::new(Ty::Named(2)))))),
+                    (member("use"), Ty::Result(None, None)),
+                ]),
+            ),
             definition("Option", Shape::Enum(vec![member("func"), member("a-2")])),
-            definition("Guest", Shape::Variant(vec![
-                (member("none"), vec![]),
-                (member("result"), vec![Ty::Scalar("i8".into()), Ty::Scalar("char".into())]),
-            ])),
+            definition(
+                "Guest",
+                Shape::Variant(vec![
+                    (member("none"), vec![]),
+                    (member("result"), vec![Ty::Scalar("i8".into()), Ty::Scalar("char".into())]),
+                ]),
+            ),
             definition("Body", Shape::Body),
             definition("write", Shape::Flags(vec![member("static")])),
         ];
@@ -219,7 +227,8 @@ mod tests {
         let package = resolve.push_str("test.wit", &function.package())?;
         let section = docs_section(&resolve, package, "A task.")?;
         let document: Value = serde_json::from_slice(section.get(1..).unwrap_or_default())?;
-        let docs = |pointer: &str| document.pointer(&format!("/worlds/root/{pointer}")).and_then(Value::as_str);
+        let docs =
+            |pointer: &str| document.pointer(&format!("/worlds/root/{pointer}")).and_then(Value::as_str);
         assert_eq!(docs("docs"), Some("A task."));
         assert_eq!(docs("interface_exports/write/funcs/write/docs"), Some("Writes."), "{document:#}");
         let types = "interface_exports/write/types";

@@ -37,7 +37,8 @@ fn nested(
     option: Option<Option<(u8, Vec<char>)>>,
     result: Result<Vec<u8>, Option<f32>>,
     empty: Result<(), ()>,
-) -> (Vec<Vec<Option<String>>>, Option<Option<(u8, Vec<char>)>>, Result<Vec<u8>, Option<f32>>, Result<(), ()>) {
+) -> (Vec<Vec<Option<String>>>, Option<Option<(u8, Vec<char>)>>, Result<Vec<u8>, Option<f32>>, Result<(), ()>)
+{
     (list, option, result, empty)
 }
 

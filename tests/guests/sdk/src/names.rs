@@ -9,8 +9,8 @@ macro_rules! echo {
 }
 
 echo! { write malloc free getenv memcpy abort main_ read exit r#type r#use r#match result option list string record
-    interface world import export func own borrow resource stream future bool_ char_ tuple static_ include package
-    guest task exports rt a_1 }
+interface world import export func own borrow resource stream future bool_ char_ tuple static_ include package
+guest task exports rt a_1 }
 
 /// A type with the name of a trait of the generated code.
 #[derive(unblock::Record)]
