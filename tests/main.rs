@@ -23,6 +23,7 @@ mod loading;
 mod new;
 mod openapi;
 mod samples;
+mod sdk;
 mod streams;
 mod support;
 mod tidy;
