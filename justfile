@@ -16,10 +16,11 @@ serve *flags:
     cargo build --release -p gateway
     target/release/unblock serve {{flags}}
 
-# All tests: the gateway with real servers, what guests import, and the pool without wasm.
+# All tests: the gateway with real servers, what guests import, the pool without wasm, the SDK and the tasks natively.
 test *filter: build-tasks
     cargo test --release -p gateway -p unblock-host {{filter}}
     cargo test -p unblock-pool {{filter}}
+    cargo test -p unblock-sdk -p unblock-sdk-macros -p guest-sdk -p sleep -p password -p render -p thumbnail {{filter}}
 
 # The API's description: a validator, and generated requests for so many seconds (default 120).
 api-test *seconds: build-tasks

@@ -167,13 +167,15 @@ compile() { # TARGET ARGUMENT...
     cargo build --quiet --profile guest --target "$for_target" --target-dir "$out" "$@"
 }
 
-# The guests of the tests: one binary for both kinds of WASI command, one handler for each wasi:http.
+# The guests of the tests: one binary for both kinds of WASI command, one handler for each wasi:http,
+# and a task for the SDK.
 install_guests() {
   compile "$preview1" -p guest-command
   mkdir -p "$out/guests"
   local pair
   for pair in "$target/guest/guest_http_p2 http-p2" "$target/guest/guest_http_p3 http-p3" \
-    "$target/guest/guest-command command" "$preview1/guest/guest-command command-preview1"; do
+    "$target/guest/guest-command command" "$preview1/guest/guest-command command-preview1" \
+    "$target/guest/guest_sdk sdk"; do
     cp "$out/${pair% *}.wasm" "$out/guests/${pair#* }.wasm"
   done
 }
@@ -198,7 +200,7 @@ main() {
   [ "${#names[@]}" -gt 0 ] || fail "no folder of $tasks holds a task"
   for name in "${names[@]}"; do packages+=(-p "$name"); done
   say "compiling ${names[*]}"
-  compile "$target" "${packages[@]}" -p guest-http-p2 -p guest-http-p3 -p guest-command
+  compile "$target" "${packages[@]}" -p guest-http-p2 -p guest-http-p3 -p guest-command -p guest-sdk
   install_guests
 
   for name in "${names[@]}"; do

@@ -25,6 +25,7 @@ mod new;
 mod openapi;
 mod outgoing;
 mod samples;
+mod sdk;
 mod streams;
 mod support;
 mod tidy;

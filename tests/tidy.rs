@@ -177,9 +177,16 @@ const OPENING_LINES_MIN: usize = 3;
 #[test]
 fn every_file_opens_by_saying_what_it_owns() {
     let mut wrong = Vec::new();
-    for folder in
-        ["gateway/src", "gateway/host/src", "gateway/pool/src", "gateway/pool/tests", "tests", "bench"]
-    {
+    for folder in [
+        "gateway/src",
+        "gateway/host/src",
+        "gateway/pool/src",
+        "gateway/pool/tests",
+        "tasks/sdk/src",
+        "tasks/sdk/macros/src",
+        "tests",
+        "bench",
+    ] {
         for (path, text) in sources(folder) {
             let opening = text.lines().take_while(|line| line.starts_with("//!")).count();
             let test = folder.ends_with("tests") || is_test_file(&path);
