@@ -172,7 +172,7 @@ async fn functions_of_one_name_are_described_under_their_full_names_and_odd_name
 
 #[tokio::test]
 async fn hundreds_of_tasks_make_one_document() {
-    let tasks = 300;
+    let tasks = 200;
     let gateway = (0..tasks).fold(Gateway::new(), |gateway, n| {
         gateway
             .wat(&format!("t{n}"), "(module (func (export \"f\") (param i32 f64) (result i64) i64.const 1))")
