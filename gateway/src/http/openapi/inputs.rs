@@ -4,7 +4,9 @@
 //! The schemas of values are those of `values/`; nothing here knows how a value is decoded.
 
 use crate::runtime::{Function, Input};
-use crate::values::{Param, Shape, Textual, example, example_args, params_schema, positional_schema};
+use crate::values::{
+    Param, Shape, Textual, example, example_args, example_wave, params_schema, positional_schema,
+};
 use serde_json::{Map, Value, json};
 
 /// What a request carries beside its path.
@@ -197,6 +199,12 @@ fn arguments_body(params: &[Param], by_position: bool) -> Value {
     }
     let mut content = Map::new();
     content.insert("application/json".to_owned(), json!({ "schema": schema, "examples": examples }));
+    let needed = params.iter().filter(|param| !optional(param)).cloned().collect();
+    if let Some(example) = example_wave(&Shape::Record(needed)).filter(|_| required) {
+        let description = "All arguments as a WAVE record by name, or as a tuple by position.";
+        let schema = json!({ "type": "string", "description": description });
+        content.insert("text/x-wave".to_owned(), json!({ "schema": schema, "example": example }));
+    }
     if !params.is_empty() {
         content.insert("multipart/form-data".to_owned(), form(params, true));
         // With anything but words in it, tools differ in what they send.

@@ -9,6 +9,7 @@
 //! | `operations.rs` | functions and manifest routes as operations |
 //! | `inputs.rs`, `outputs.rs` | parameters and bodies; results |
 //! | `problems.rs` | which problems can occur where |
+//! | `streams.rs` | tasks that take requests as they come |
 //! | `own.rs` | the gateway's own URLs |
 
 mod document;
