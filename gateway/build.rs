@@ -9,6 +9,7 @@ use std::path::Path;
 /// The files that `http/docs.rs` serves.
 const FILES: [&str; 2] = ["swagger-ui-bundle.js", "swagger-ui.css"];
 
+#[allow(clippy::print_stdout, reason = "Cargo reads it there")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     let out = std::env::var("OUT_DIR")?;

@@ -85,12 +85,12 @@ pub async fn read(
     settings: &Settings,
     budget: &Budget,
 ) -> Result<(Body, Option<Charge>), Error> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if body.is_end_stream() {
-        return Ok((Body::Empty, None));
+        return Ok((whole(content_type, Bytes::new()), None));
     }
     refuse_encoded(headers)?;
     let mut reader = Reader::new(body, limits.input, settings.body_timeout, budget.open())?;
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let body = match content_type {
         Some(stated) if is_form(stated) => {
             let boundary = multer::parse_boundary(stated).map_err(|_| {
@@ -101,13 +101,18 @@ pub async fn read(
             })?;
             Body::Form(reader.form(boundary).await?)
         }
-        _ => {
-            let bytes = reader.all().await?;
-            let content_type = content_type.map(str::to_ascii_lowercase);
-            if bytes.is_empty() { Body::Empty } else { Body::Bytes { content_type, bytes } }
-        }
+        _ => whole(content_type, reader.all().await?),
     };
     Ok((body, Some(reader.charge)))
+}
+
+/// A document. One without a byte counts if it has a media type: an empty file, say.
+fn whole(content_type: Option<&str>, bytes: Bytes) -> Body {
+    let stated = content_type.filter(|stated| !(bytes.is_empty() && is_form(stated)));
+    match stated {
+        None if bytes.is_empty() => Body::Empty,
+        stated => Body::Bytes { content_type: stated.map(str::to_ascii_lowercase), bytes },
+    }
 }
 
 fn is_form(content_type: &str) -> bool {
@@ -306,6 +311,11 @@ mod tests {
         let Ok(Body::Bytes { content_type, bytes }) = body else { panic!("{body:?}") };
         assert_eq!((content_type.as_deref(), &bytes[..]), (Some("text/plain; charset=utf-8"), &b"abcd"[..]));
         assert!(matches!(read_with(&HeaderMap::new(), HttpBody::empty(), 0, 0).await, Ok(Body::Empty)));
+        let empty = read_with(&headers("application/octet-stream"), HttpBody::empty(), 0, 0).await;
+        assert!(
+            matches!(&empty, Ok(Body::Bytes { bytes, .. }) if bytes.is_empty()),
+            "an empty file: {empty:?}"
+        );
         assert!(matches!(read_with(&HeaderMap::new(), chunks(vec![]), 0, 0).await, Ok(Body::Empty)));
     }
 

@@ -38,8 +38,14 @@ pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Requ
             // One of several parameters is the body, unless the caller sent all of them in a document.
             (true, Some(index)) if !content_type.as_deref().is_some_and(is_document) => {
                 let value = decode_byte_field(&Shape::Bytes, &bytes, &limits).map_err(refused)?;
-                args.set(index, value).map_err(refused)?;
+                let set = args.set(index, value).map_err(refused);
+                // An empty body does not compete with an argument in the query.
+                if !bytes.is_empty() {
+                    set?;
+                }
             }
+            // No arguments, whatever the media type says.
+            _ if bytes.is_empty() => {}
             _ => named(&mut args, content_type.as_deref(), &bytes)?,
         },
     }

@@ -3,17 +3,33 @@
 //! Owns what stands for a value nobody has thought of yet, for people to read and to change. It must
 //! not know where an example is shown.
 
+use super::budget::Limits;
+use super::decode::decode_value;
 use super::rows::{OK, Row, SOME, TAG, VAL, may_be_absent};
 use super::shape::{Param, Shape, Sides};
+use super::wave::encode_wave;
 use serde_json::{Map, Value, json};
 
 /// Most parts of one example: a larger one teaches nobody.
 const PARTS_MAX: usize = 500;
 
+/// Longest example in WAVE, in bytes.
+const WAVE_BYTES_MAX: usize = 64 << 10;
+
 /// A document that is a value of `shape`; none if the smallest one is too large to be read.
 #[must_use]
 pub fn example(shape: &Shape) -> Option<Value> {
     Walk { parts_left: PARTS_MAX }.value(shape)
+}
+
+/// The same value as a WAVE document; none if it has no form there.
+#[must_use]
+pub fn example_wave(shape: &Shape) -> Option<String> {
+    let json = example(shape)?.to_string();
+    let val = decode_value(shape, json.as_bytes(), &Limits::default()).ok()?;
+    let mut wave = Vec::new();
+    encode_wave(shape, &val, &mut wave, WAVE_BYTES_MAX).ok()?;
+    String::from_utf8(wave).ok()
 }
 
 /// An object of arguments by name: all of them, or only those that must be given.

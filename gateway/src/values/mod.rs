@@ -97,7 +97,7 @@ pub use budget::{BYTE_LIST_BYTES_MAX, Limits};
 pub use decode::decode_value;
 pub use encode::{bytes_of, encode};
 pub use error::{ArgError, ArgErrorKind, EncodeError, NAMES_SHOWN_MAX, NotExposed, TEXT_CHARS_MAX};
-pub use example::{example, example_args};
+pub use example::{example, example_args, example_wave};
 pub use schema::{params_schema, positional_schema, schema};
 pub use shape::{Case, Param, SHAPE_DEPTH_MAX, SHAPE_NODES_MAX, Shape, Sides};
 pub use textual::Textual;

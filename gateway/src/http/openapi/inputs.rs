@@ -4,7 +4,9 @@
 //! The schemas of values are those of `values/`; nothing here knows how a value is decoded.
 
 use crate::runtime::{Function, Input};
-use crate::values::{Param, Shape, Textual, example, example_args, params_schema, positional_schema};
+use crate::values::{
+    Param, Shape, Textual, example, example_args, example_wave, params_schema, positional_schema,
+};
 use serde_json::{Map, Value, json};
 
 /// What a request carries beside its path.
@@ -28,7 +30,7 @@ pub fn of(function: &Function, in_path: &[(String, String)], body: bool) -> Inpu
     let rest: Vec<Param> =
         function.params.iter().filter(|param| path_name(param).is_none()).cloned().collect();
     let query = |params: &mut Vec<Value>, rest: &[Param]| {
-        params.extend(rest.iter().map(|param| query_parameter(param, !optional(param))));
+        params.extend(rest.iter().map(query_parameter));
     };
     let body = match (function.input(), body) {
         (Input::Body, false) => None,
@@ -47,15 +49,28 @@ pub fn of(function: &Function, in_path: &[(String, String)], body: bool) -> Inpu
         }
         (Input::Arguments, true) => Some(arguments_body(&rest, in_path.is_empty())),
         (Input::BodyAs(index), true) => {
-            let raw = function.params.get(index);
-            // The others are in the body if that is JSON or a form, otherwise here.
-            let others = rest.iter().filter(|param| raw.is_none_or(|raw| raw.name != param.name));
-            parameters.extend(others.map(|param| query_parameter(param, false)));
-            let mut body = arguments_body(&rest, in_path.is_empty());
-            if let Some(content) = body.get_mut("content").and_then(Value::as_object_mut) {
-                content.insert("application/octet-stream".to_owned(), json!({ "schema": binary() }));
-            }
-            Some(body)
+            let raw = function.params.get(index).map(|param| param.name.as_str());
+            let (own, others): (Vec<Param>, Vec<Param>) =
+                rest.into_iter().partition(|param| Some(param.name.as_str()) == raw);
+            Some(if own.is_empty() {
+                arguments_body(&others, false)
+            } else if others.is_empty() && in_path.is_empty() {
+                let mut body = arguments_body(&own, true);
+                if let Some(content) = body.get_mut("content").and_then(Value::as_object_mut) {
+                    content.insert("application/octet-stream".to_owned(), json!({ "schema": binary() }));
+                }
+                body
+            } else {
+                // An operation cannot say "in the query, unless the body is JSON": one way is enough.
+                query(&mut parameters, &others);
+                let mut body = raw_body(&format!(
+                    "The argument `{}`, as it is. A JSON document of all arguments does as well, or a form with a \
+                     field for each; then there is none in the query.",
+                    raw.unwrap_or_default()
+                ));
+                set(&mut body, "required", json!(true));
+                body
+            })
         }
     };
     parameters.push(json!({ "$ref": "#/components/parameters/Prefer" }));
@@ -72,8 +87,8 @@ pub fn binary() -> Value {
     json!({ "type": "string", "format": "binary", "contentMediaType": "application/octet-stream" })
 }
 
-fn query_parameter(param: &Param, required: bool) -> Value {
-    let mut parameter = json!({ "name": param.name, "in": "query", "required": required });
+fn query_parameter(param: &Param) -> Value {
+    let mut parameter = json!({ "name": param.name, "in": "query", "required": !optional(param) });
     describe(&mut parameter, param);
     match Textual::of(&param.shape) {
         Textual::Word(schema) => set(&mut parameter, "schema", schema),
@@ -83,7 +98,7 @@ fn query_parameter(param: &Param, required: bool) -> Value {
             set(&mut parameter, "explode", json!(true));
         }
         Textual::Document(schema) => {
-            set(&mut parameter, "content", json!({ "application/json": { "schema": schema } }));
+            set(&mut parameter, "content", json_text(param, schema));
             return parameter;
         }
     }
@@ -96,23 +111,32 @@ fn query_parameter(param: &Param, required: bool) -> Value {
 fn path_parameter(param: &Param, shown: &str) -> Value {
     let mut parameter = json!({ "name": shown, "in": "path", "required": true });
     describe(&mut parameter, param);
-    let mut example = example(&param.shape);
+    let mut shown_example = example(&param.shape);
     match Textual::of(&param.shape) {
         Textual::Word(schema) => set(&mut parameter, "schema", in_segment(schema)),
         // A segment stands once: for one item.
         Textual::Repeated { item, .. } => {
-            example = example.and_then(|items| items.get(0).cloned());
+            shown_example = shown_example.and_then(|items| items.get(0).cloned());
             set(&mut parameter, "schema", in_segment(item));
         }
         Textual::Document(schema) => {
-            set(&mut parameter, "content", json!({ "application/json": { "schema": schema } }));
+            set(&mut parameter, "content", json_text(param, schema));
             return parameter;
         }
     }
-    if let Some(example) = example {
+    if let Some(example) = shown_example {
         set(&mut parameter, "example", example);
     }
     parameter
+}
+
+/// A parameter whose text is a JSON document.
+fn json_text(param: &Param, schema: Value) -> Value {
+    let mut media = json!({ "schema": schema });
+    if let Some(example) = example(&param.shape) {
+        set(&mut media, "example", example);
+    }
+    json!({ "application/json": media })
 }
 
 /// A segment of a path is never empty.
@@ -175,9 +199,18 @@ fn arguments_body(params: &[Param], by_position: bool) -> Value {
     }
     let mut content = Map::new();
     content.insert("application/json".to_owned(), json!({ "schema": schema, "examples": examples }));
+    let needed = params.iter().filter(|param| !optional(param)).cloned().collect();
+    if let Some(example) = example_wave(&Shape::Record(needed)).filter(|_| required) {
+        let description = "All arguments as a WAVE record by name, or as a tuple by position.";
+        let schema = json!({ "type": "string", "description": description });
+        content.insert("text/x-wave".to_owned(), json!({ "schema": schema, "example": example }));
+    }
     if !params.is_empty() {
         content.insert("multipart/form-data".to_owned(), form(params, true));
-        content.insert("application/x-www-form-urlencoded".to_owned(), form(params, false));
+        // With anything but words in it, tools differ in what they send.
+        if params.iter().all(|param| matches!(Textual::of(&param.shape), Textual::Word(_))) {
+            content.insert("application/x-www-form-urlencoded".to_owned(), form(params, false));
+        }
     }
     json!({ "required": required, "content": content })
 }
@@ -225,11 +258,6 @@ fn field(shape: &Shape, multipart: bool) -> (Value, Option<&'static str>) {
     match Textual::of(shape) {
         Textual::Word(schema) => (schema, None),
         Textual::Repeated { array, .. } => (array, None),
-        // In the other kind of form a field has no media type of its own.
-        Textual::Document(schema) if multipart => (schema, Some("application/json")),
-        Textual::Document(schema) => (
-            json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": schema }),
-            None,
-        ),
+        Textual::Document(schema) => (schema, Some("application/json")),
     }
 }

@@ -9,6 +9,7 @@
 //! | `operations.rs` | functions and manifest routes as operations |
 //! | `inputs.rs`, `outputs.rs` | parameters and bodies; results |
 //! | `problems.rs` | which problems can occur where |
+//! | `streams.rs` | tasks that take requests as they come |
 //! | `own.rs` | the gateway's own URLs |
 
 mod document;
@@ -29,11 +30,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+use tokio::sync::Mutex;
 
 /// `GET /openapi.json`
 pub async fn openapi(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
-    let Document { bytes, tag } = gateway.openapi.of(&gateway.registry.snapshot());
+    let Document { bytes, tag } = gateway.openapi.of(&gateway.registry.snapshot()).await;
     etag::answer(&headers, &tag, || fixed(StatusCode::OK, "application/json", bytes))
 }
 
@@ -50,15 +52,15 @@ struct Document {
 
 impl Cache {
     /// The document of `snapshot`. Whoever asks while another makes it waits for that one.
-    fn of(&self, snapshot: &Arc<Snapshot>) -> Document {
-        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn of(&self, snapshot: &Arc<Snapshot>) -> Document {
+        let mut cached = self.0.lock().await;
         // A weak pointer keeps no task alive, and no other snapshot gets its address.
         if let Some((of, document)) = cached.as_ref()
             && std::ptr::eq(of.as_ptr(), Arc::as_ptr(snapshot))
         {
             return document.clone();
         }
-        let bytes = Bytes::from(document::of(snapshot).to_string());
+        let bytes = Bytes::from(document::of(snapshot).await.to_string());
         let document = Document { tag: etag::of(&bytes), bytes };
         *cached = Some((Arc::downgrade(snapshot), document.clone()));
         document

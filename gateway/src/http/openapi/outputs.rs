@@ -5,7 +5,7 @@
 
 use super::inputs::binary;
 use crate::runtime::{Answer, Function};
-use crate::values::{Shape, example, schema};
+use crate::values::{Shape, example, example_wave, schema};
 use serde_json::{Map, Value, json};
 
 /// The responses to a call that went well, by status.
@@ -23,6 +23,10 @@ pub fn of(function: &Function) -> Vec<(String, Value)> {
     }
     if let Some(shape) = &function.result {
         content.insert("application/json".to_owned(), json_media(shape));
+        if let Some(example) = example_wave(shape) {
+            let media = json!({ "schema": { "type": "string" }, "example": example });
+            content.insert("text/x-wave".to_owned(), media);
+        }
     }
     if function.raw_answer {
         // The guest chooses when it runs.

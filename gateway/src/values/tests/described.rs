@@ -4,7 +4,7 @@
 use super::{CASES, accepts, any_shape, any_shape_to_come, any_val, change, edge, record, text};
 use crate::values::{
     Args, Limits, Param, Shape, Textual, decode_args, decode_text_field, decode_value, example, example_args,
-    params_schema, positional_schema, schema,
+    example_wave, params_schema, positional_schema, schema,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -34,6 +34,16 @@ proptest! {
             let decoded = decode_args(&params, example.to_string().as_bytes(), &Limits::default());
             prop_assert!(decoded.is_ok(), "{example}: {decoded:?}");
             prop_assert!(accepts(&params_schema(&params), &example), "{example}");
+        }
+    }
+
+    #[test]
+    fn an_example_in_wave_can_be_sent(params in record(any_shape())) {
+        if let Some(wave) = example_wave(&Shape::Record(params.clone())) {
+            let limits = Limits::default();
+            let mut args = Args::new(&params, &limits);
+            let given = args.wave(wave.as_bytes()).and_then(|()| args.finish());
+            prop_assert!(given.is_ok(), "{wave}: {given:?}");
         }
     }
 
