@@ -15,7 +15,7 @@ use quote::{format_ident, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::spanned::Spanned as _;
-use syn::{Error, FnArg, ItemFn, LitStr, Pat, Result, ReturnType, Signature, Type};
+use syn::{Error, FnArg, ItemFn, LitStr, Pat, Result, ReturnType, Signature};
 use wit_bindgen_core::{Files, WorldGenerator as _};
 use wit_bindgen_rust::{Opts, to_rust_ident};
 
@@ -39,7 +39,7 @@ fn added(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
         None => names::kebab(&signature.ident)?,
     };
     plain(signature)?;
-    let (Parts { .. }, names) = read(signature)?;
+    let (_, names) = read(signature)?;
     let checks = chain::checks(&names.paths);
     let docs = names::docs(&function.attrs);
     let chain = chain::collect(&Goal { kind: GOAL, tokens: quote!(#name #docs #signature) }, &names.paths);
@@ -80,8 +80,8 @@ fn plain(signature: &Signature) -> Result<()> {
     if let Some(variadic) = &signature.variadic {
         return refuse(variadic.span(), "a task has a fixed number of parameters: use `Vec<T>`");
     }
-    let generics = signature.generics.params.iter();
-    match generics.filter(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_))).next() {
+    let mut generics = signature.generics.params.iter();
+    match generics.find(|parameter| !matches!(parameter, syn::GenericParam::Lifetime(_))) {
         Some(parameter) => refuse(parameter.span(), "a task cannot be generic: name the types"),
         None => Ok(()),
     }
@@ -189,7 +189,7 @@ fn raw(parts: &Parts, table: &Table, signature: &Signature) -> Result<RawBodies>
         }
     }
     let span = match &signature.output {
-        ReturnType::Type(_, ty) => <Type as syn::spanned::Spanned>::span(ty),
+        ReturnType::Type(_, ty) => ty.span(),
         ReturnType::Default => Span::call_site(),
     };
     let (answer, rest) = match &parts.result {
