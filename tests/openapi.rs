@@ -83,6 +83,20 @@ async fn results_and_errors_are_described_by_status_and_media_type() {
 }
 
 #[tokio::test]
+async fn what_the_gateway_says_of_tasks_is_what_the_document_says() {
+    let grants = "[grants]\nenv = { A = \"b\" }\nhttp = [\"example.com\"]\n";
+    let broken = "(module (func (export \"f\") i32.bad))";
+    let server = Gateway::new().sample("sleep").manifest("sleep", grants).wat("broken", broken).start();
+    let document = document(&server).await;
+    for (path, schema) in [("/tasks", "Tasks"), ("/tasks/sleep", "Task")] {
+        let reply = server.get(path).await.json();
+        let schema = jsonschema::draft202012::new(&document["components"]["schemas"][schema]).unwrap();
+        let mistakes: Vec<String> = schema.iter_errors(&reply).map(|error| error.to_string()).collect();
+        assert!(mistakes.is_empty(), "{path}: {mistakes:?}: {reply:#}");
+    }
+}
+
+#[tokio::test]
 async fn every_example_can_be_sent() {
     let server = types();
     let document = document(&server).await;

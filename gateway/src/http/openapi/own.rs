@@ -191,10 +191,14 @@ pub fn schemas() -> Map<String, Value> {
         "routes": list(route),
         "limits": object(json!({
             "wall": text(), "cpu": text(), "memory": text(), "input": text(), "output": text(),
-            "concurrency": count(), "queue": count(), "queue_wait": text(),
+            "stream": maybe(), "concurrency": count(), "queue": count(), "queue_wait": text(),
         })),
         "memory_min": text(),
-        "grants": list(text()),
+        "grants": object(json!({
+            "env": list(text()),
+            "dirs": list(object(json!({ "guest": text(), "write": { "type": "boolean" } }))),
+            "http": list(text()), "sockets": list(text()),
+        })),
         "imports": list(text()),
         "warnings": list(text()),
         "counts": object(json!({ "calls": count(), "errors": count(), "running": count() })),

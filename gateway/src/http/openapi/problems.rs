@@ -178,6 +178,7 @@ pub fn schema() -> Value {
             "nearest": texts("Names that may have been meant, nearest first."),
             "backtrace": texts("The task's frames, innermost first."),
             "stderr": text("The last lines that the task wrote to its standard error."),
+            "hints": texts("What the call was refused, and how to grant it."),
             "value": { "description": "The error value that the function returned." },
         },
         "examples": [{

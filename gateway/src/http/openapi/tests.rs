@@ -32,6 +32,7 @@ async fn every_problem_document_is_what_its_schema_says() {
         error.nearest = vec!["sleep".into()];
         error.backtrace = vec!["main".into()];
         error.stderr = Some("oh\n".into());
+        error.hints = vec!["grant it".into()];
         error.value = Some("[1]".into());
         let call = CallId("c-1".into());
         let context = Context { task: Some("sleep"), function: Some("run"), ..Context::of(&call) };
