@@ -48,6 +48,13 @@ impl Textual {
                 Textual::Word(inner_word) if !is_literal(inner) => {
                     Textual::Word(json!({"anyOf": [inner_word, {"type": "null"}]}))
                 }
+                // No item is no text, which is none.
+                Textual::Repeated { mut array, item } => {
+                    if let Value::Object(array) = &mut array {
+                        array.shift_remove("minItems");
+                    }
+                    Textual::Repeated { array, item }
+                }
                 other => other,
             },
             _ if is_word(shape) => Textual::Word(word(shape)),
