@@ -39,7 +39,7 @@ command_line() { # FOLDER NAME LINE
 bring_python_tools() {
   local folder=$toolchains/python locked=$tasks/toolchains/requirements.txt cache=$toolchains/cache now
   bring_command python3 python3
-  now=$(digest "$locked" "$tasks/toolchains/bring.sh" | cat - <(python3 --version))
+  now=$(digest "$locked" | cat - <(python3 --version))
   [ "$(cat "$folder/.installed" 2>/dev/null)" = "$now" ] && return
   python3 -m pip --version >/dev/null 2>&1 || {
     can_install || fail "Python has no pip; install it, for example: apt-get install python3-pip"
@@ -61,7 +61,7 @@ bring_python_tools() {
 bring_node_tools() {
   local folder=$toolchains/node locked=$tasks/jsonata/package-lock.json now tool
   bring_command npm nodejs npm
-  now=$(digest "$locked" "$tasks/jsonata/package.json" "$tasks/toolchains/bring.sh" | cat - <(node --version))
+  now=$(digest "$locked" "$tasks/jsonata/package.json" | cat - <(node --version))
   [ "$(cat "$folder/.installed" 2>/dev/null)" = "$now" ] && return
   say "bringing componentize-js and esbuild from npm (400 MB on disk)"
   rm -rf "$folder"
@@ -96,7 +96,7 @@ build_others() { # all|there
     name=$(basename "$(dirname "$script")")
     out=$folder/$name/$name.wasm
     stamp=$folder/$name/.built
-    mapfile -t files < <(cd "$tasks" && find "$name" ../wit toolchains -type f \
+    mapfile -t files < <(cd "$tasks" && find "$name" ../wit toolchains/requirements.txt -type f \
       ! -path '*/node_modules/*' ! -path '*/__pycache__/*' ! -path '*/target/*' ! -path '*/.build/*' ! -name '*_test.*' ! -name '*.md' | sort)
     now=$(cd "$tasks" && digest "${files[@]}")
     if [ -e "$out" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$now" ]; then
