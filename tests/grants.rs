@@ -67,9 +67,9 @@ async fn nothing_is_granted_by_default() {
     assert!(hints.contains("add { host = \"data\", guest = \"/data\" } to dirs under [grants]"), "{hints}");
     let (code, hints) =
         refused(&call(&server, "talk", json!({ "address": "127.0.0.1:9", "line": "x" })).await);
-    assert!(code.contains("AccessDenied") && hints.contains("to sockets under [grants]"), "{code}: {hints}");
+    assert!(code.contains("access-denied") && hints.contains("to sockets under [grants]"), "{code}: {hints}");
     let (code, hints) = refused(&call(&server, "lookup", json!({ "name": "db.example.com" })).await);
-    assert!(code.contains("AccessDenied") && hints.contains("\"db.example.com:PORT\""), "{code}: {hints}");
+    assert!(code.contains("access-denied") && hints.contains("\"db.example.com:PORT\""), "{code}: {hints}");
     let shown = server.get("/tasks/probe").await.json();
     assert_eq!(shown["grants"], json!({ "env": [], "dirs": [], "http": [], "sockets": [] }));
 }
@@ -221,16 +221,16 @@ async fn sockets_go_where_they_are_granted() {
         async |address: String| call(&server, "talk", json!({ "address": address, "line": "hello" })).await;
     assert_eq!(talk(peer.to_string()).await.ok(), "HELLO");
     let (code, hints) = refused(&talk(other.to_string()).await);
-    assert!(code.contains("AccessDenied"), "{code}");
+    assert!(code.contains("access-denied"), "{code}");
     assert!(hints.contains(&format!("add \"{other}\" to sockets")), "{hints}");
     // A granted name that leads to this machine.
     let (code, hints) = refused(&call(&server, "lookup", json!({ "name": "localhost" })).await);
-    assert!(code.contains("AccessDenied") && hints.contains("must be granted by itself"), "{code}: {hints}");
+    assert!(code.contains("access-denied") && hints.contains("must be granted by itself"), "{code}: {hints}");
     let (code, hints) = refused(&call(&server, "lookup", json!({ "name": "example.com" })).await);
-    assert!(code.contains("AccessDenied") && hints.contains("\"example.com:PORT\""), "{code}: {hints}");
+    assert!(code.contains("access-denied") && hints.contains("\"example.com:PORT\""), "{code}: {hints}");
     assert_eq!(call(&server, "lookup", json!({ "name": "127.0.0.1" })).await.json(), json!(["127.0.0.1"]));
     let (code, hints) = refused(&call(&server, "listen", json!({ "port": 0 })).await);
-    assert!(code.contains("AccessDenied") && hints.contains("which no task may"), "{code}: {hints}");
+    assert!(code.contains("access-denied") && hints.contains("which no task may"), "{code}: {hints}");
     // The name's address granted as well: it may be looked up and used.
     let server = probe(&format!("sockets = [\"localhost:{0}\", \"127.0.0.1:{0}\"]", other.port())).start();
     let found = call(&server, "lookup", json!({ "name": "LOCALHOST." })).await.json();

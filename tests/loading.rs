@@ -107,7 +107,7 @@ async fn missing_imports_are_all_named_each_with_what_it_was_made_for() {
     let component = |import: &str| format!(r#"(component (import "{import}" (instance)))"#);
     let server = beside(
         Gateway::new()
-            .wat("http", &component("wasi:http/types@0.2.0"))
+            .wat("http", &component("wasi:http/handler@0.3.0"))
             .wat("spin", &component("fermyon:spin/key-value@2.0.0"))
             .wat("store", &component("wasi:keyvalue/store@0.2.0"))
             .wat("extism", &core(r#""extism:host/env" "length""#))
@@ -121,7 +121,7 @@ async fn missing_imports_are_all_named_each_with_what_it_was_made_for() {
             ),
     );
     let expected = [
-        ("http.wat", "wasi:http/types@0.2.0", "made for an HTTP host"),
+        ("http.wat", "wasi:http/handler@0.3.0", "compose the components into one"),
         ("spin.wat", "fermyon:spin/key-value@2.0.0", "Spin's own interfaces"),
         ("store.wat", "wasi:keyvalue/store@0.2.0", "take the data as parameters"),
         ("extism.wat", "extism:host/env.length", "Extism"),
@@ -154,7 +154,7 @@ async fn a_module_without_a_callable_function_says_what_was_found() {
     refused(&server, "data.wat", "memory, version", "export a function of i32, i64, f32 or f64").await;
     refused(&server, "nameless.wat", "without a callable function", "its name is empty").await;
     refused(&server, "vector.wat", "without a callable function", "v128").await;
-    refused(&server, "hollow.wat", "a component without a callable function", "export a function").await;
+    refused(&server, "hollow.wat", "a component without anything to call", "export a function").await;
 }
 
 #[tokio::test]

@@ -106,12 +106,10 @@ fn what_was_made_and_what_to_do_next_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let made = make(&folder.path().join("new tasks"), "hello", "python");
     done(&made);
-    for word in
-        ["/hello/app.py", "/hello/build.sh", "/hello/test.sh", "needs: pip install componentize-py", "curl "]
-    {
+    for word in ["/app.py", "/build.sh", "/test.sh", "needs: pip install componentize-py", "curl "] {
         assert!(made.stdout.contains(word), "{word}: {}", made.stdout);
     }
-    assert!(made.stdout.contains("new tasks/hello/build.sh'"), "quoted for the shell: {}", made.stdout);
+    assert!(made.stdout.contains("new tasks/hello'/build.sh"), "quoted for the shell: {}", made.stdout);
 }
 
 #[test]

@@ -32,7 +32,7 @@ const RANKS: [(&str, u8); 19] = [
 /// Words that only some modules may contain, and why.
 const FENCES: [(&str, &[&str], &str); 8] = [
     ("wasmtime::", &["runtime", "values"], "only the runtime and the value mapping know the engine"),
-    ("wasmtime_wasi", &["runtime"], "only the runtime knows WASI"),
+    ("wasmtime_wasi::", &["runtime"], "only the runtime knows WASI"),
     ("unblock_host", &["runtime"], "the store's data is the runtime's"),
     ("axum::", &["http"], "only the edge knows the web framework"),
     ("StatusCode", &["http"], "status codes are chosen at the edge"),

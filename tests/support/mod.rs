@@ -34,7 +34,7 @@ const RUNS: usize = 1_100;
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long the tasks of a test may take to compile on a machine that is busy with other things.
-const LOADING: Duration = Duration::from_secs(120);
+pub const LOADING: Duration = Duration::from_secs(120);
 
 /// A change of the settings.
 type Change = Box<dyn FnOnce(&mut Config)>;
@@ -274,10 +274,15 @@ fn within(time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// As [`eventually`], for what is asked over HTTP.
-pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, holds).await;
+}
+
+/// As [`until`], with a bound of its own.
+pub async fn until_within(time: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !holds().await {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for: {what}");
+        assert!(Instant::now() < deadline, "waited {time:?} for: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

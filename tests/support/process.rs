@@ -75,7 +75,10 @@ impl Program {
             program.address = address(&program.log()).unwrap_or_default();
             !program.address.is_empty()
         });
-        super::until("readiness", async || program.status("/readyz").await == Some(200)).await;
+        super::until_within(super::LOADING, "readiness", async || {
+            program.status("/readyz").await == Some(200)
+        })
+        .await;
         program
     }
 

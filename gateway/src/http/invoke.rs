@@ -80,15 +80,14 @@ pub async fn below(
         let place = Place::below(&task, path);
         return streams::answer(&gateway, &call, task, place, request).await;
     }
-    let found = find(&snapshot, path);
-    let unserved = !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST);
-    if unserved && request.method() == Method::OPTIONS {
-        return options(METHODS);
+    match *request.method() {
+        Method::GET | Method::HEAD | Method::POST => {
+            let found = find(&snapshot, path);
+            answer(&gateway, call, found, request).await
+        }
+        Method::OPTIONS => options(METHODS),
+        _ => Context::of(&call).respond(&other_method(request.method(), METHODS)),
     }
-    if unserved && found.is_ok() {
-        return Context::of(&call).respond(&other_method(request.method(), METHODS));
-    }
-    answer(&gateway, call, found, request).await
 }
 
 /// The task that a path `/tasks/{task}…` names, if it takes requests as they come.
@@ -153,7 +152,8 @@ fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
     let rest = path.strip_prefix("/tasks/").unwrap_or_default();
     let (task, function) =
         rest.split_once('/').map_or((rest, None), |(task, function)| (task, Some(function)));
-    let readable = |raw| query::segment(raw).ok().filter(|segment| segment.len() <= SEGMENT_BYTES_MAX);
+    let plain = |raw: &&str| !raw.contains('/') && raw.len() <= SEGMENT_BYTES_MAX;
+    let readable = |raw| Some(raw).filter(plain).and_then(|raw| query::segment(raw).ok());
     match (readable(task), function, function.and_then(readable)) {
         (Some(task), None, _) => Ok((task, None)),
         (Some(task), Some(_), Some(function)) if function != RESERVED_SEGMENT => Ok((task, Some(function))),

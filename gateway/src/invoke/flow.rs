@@ -33,6 +33,8 @@ pub struct Body {
     stream_bytes_max: Option<u64>,
     /// Nothing more is to come.
     complete: bool,
+    /// How the body ends, once what came before was given to the client.
+    failure: Option<Error>,
     run: Option<Hold>,
     fate: Fate,
 }
@@ -56,7 +58,8 @@ impl Body {
         let announced = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let expected = if bodiless || no_body(&head) { Some(0) } else { announced };
         let run = Some(Hold { ending, end, late });
-        let mut body = Self { inner, expected, seen: 0, stream_bytes_max, complete: false, run, fate };
+        let mut body =
+            Self { inner, expected, seen: 0, stream_bytes_max, complete: false, failure: None, run, fate };
         body.note();
         http::Response::from_parts(head, body)
     }
@@ -80,12 +83,19 @@ impl Body {
         Poll::Ready(Some(error))
     }
 
-    /// Fails the body; the run is stopped.
-    fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    /// Stops the run and tells why.
+    fn stop(&mut self, error: &Error) {
         if let Some(hold) = self.run.take() {
-            (hold.late)(&error);
+            (hold.late)(error);
         }
-        Poll::Ready(Some(Err(error)))
+    }
+
+    /// Ends the body with an error at the next poll. A server that is given it at once drops what it
+    /// has not yet sent: the response's head, maybe.
+    fn fail(&mut self, error: Error, cx: &Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.failure = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -102,17 +112,28 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(error) = self.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
                 self.seen += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
                 if let Some(most) = self.stream_bytes_max.filter(|most| self.seen > *most) {
-                    return self.fail(too_long(most));
+                    let error = too_long(most);
+                    self.stop(&error);
+                    return self.fail(error, cx);
                 }
                 self.note();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => self.fail(error),
-            None if self.fate.broken() => Poll::Ready(ready!(self.poll_broken(cx)).map(Err)),
+            Some(Err(error)) => {
+                self.stop(&error);
+                self.fail(error, cx)
+            }
+            None if self.fate.broken() => match ready!(self.poll_broken(cx)) {
+                Some(error) => self.fail(error, cx),
+                None => Poll::Ready(None),
+            },
             None => {
                 self.complete = true;
                 Poll::Ready(None)
