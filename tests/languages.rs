@@ -12,7 +12,7 @@ fn serve(name: &str) -> Option<Server> {
     if !module.exists() {
         let all = std::env::var_os("UNBLOCK_TEST_ALL_TASKS").is_some_and(|value| value == "1");
         assert!(!all, "{} is missing: run `just build-tasks all`", module.display());
-        println!("skipped: {} is not built; `just build-tasks all` does", module.display());
+        eprintln!("skipped: {} is not built; `just build-tasks all` does", module.display());
         return None;
     }
     let cache = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled-samples");
