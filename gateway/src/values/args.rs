@@ -82,14 +82,21 @@ impl<'p> Args<'p> {
     }
 
     fn read_json(&mut self, json: &[u8]) -> Decoded<()> {
-        let mut reader = Reader::new(json, self.budget.depth_max())?;
-        if reader.is_empty() {
+        if json.is_empty() {
             return Ok(());
         }
+        let reader = Reader::new(json, self.budget.depth_max())?;
         let params = self.params;
         let mut walk = Walk { reader, budget: &mut self.budget };
         match walk.reader.peek()? {
             Token::Object => walk.members(params, &mut self.vals)?,
+            Token::Array if self.vals.iter().any(Option::is_some) => {
+                // Positions would be counted over what the path or the query named already.
+                return Err(ArgError::bad(
+                    "an object: other parameters came by name, in the path or the query",
+                    "an array",
+                ));
+            }
             Token::Array => {
                 let mut slots = params.iter().zip(&mut self.vals);
                 walk.array(|walk, _| {
