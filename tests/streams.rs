@@ -4,6 +4,7 @@ use crate::support::{Gateway, PATIENCE, Reply, Server, client, guest, until};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const BOTH: [&str; 2] = ["http-p2", "http-p3"];
 
@@ -87,7 +88,7 @@ async fn counts(server: &Server) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn bodies_flow_both_ways_and_trailers_follow() {
+async fn bodies_flow_both_ways() {
     let server = server();
     for name in BOTH {
         let piece = Bytes::from(vec![b'x'; 100_000]);
@@ -101,6 +102,50 @@ async fn bodies_flow_both_ways_and_trailers_follow() {
         let response = request.send().await.unwrap();
         let (seen, whole) = body(response).await;
         assert!(whole && seen.len() == 300 * piece.len() && seen.iter().all(|byte| *byte == b'x'), "{name}");
+    }
+}
+
+/// Sends bytes as they are and reads until the server closes.
+async fn raw(server: &Server, request: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await;
+    read.expect("the end of the connection").unwrap();
+    String::from_utf8_lossy(&reply).into_owned()
+}
+
+#[tokio::test]
+async fn trailers_follow_the_body_for_clients_that_take_them() {
+    let server = server();
+    for name in BOTH {
+        let get = format!("GET /tasks/{name}/trailers HTTP/1.1\r\nhost: x\r\nte: trailers\r\n");
+        let reply = raw(&server, &format!("{get}connection: te, close\r\n\r\n")).await;
+        assert!(reply.contains("body\n") && reply.ends_with("0\r\nx-sum: 4\r\n\r\n"), "{name}: {reply}");
+        let get = format!("GET /tasks/{name}/trailers HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        let reply = raw(&server, &get).await;
+        assert!(reply.ends_with("0\r\n\r\n"), "{name}: {reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_in_its_body_is_told_and_one_that_goes_stops_the_guest() {
+    let server = Gateway::new()
+        .file("guest.wasm", guest("http-p2"))
+        .file("command.wasm", guest("command"))
+        .set(|config| config.http.body_timeout = Duration::from_millis(200))
+        .start();
+    // A guest that fails over it is answered for; one that answers all the same has seen the error.
+    for (path, status, part) in
+        [("command/count", "HTTP/1.1 408 ", "request-timeout"), ("guest/sink", "HTTP/1.1 200 ", "3, then ")]
+    {
+        let head = format!("POST /tasks/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n");
+        let reply = raw(&server, &format!("{head}connection: close\r\n\r\nabc")).await;
+        assert!(reply.starts_with(status) && reply.contains(part), "{path}: {reply}");
+        let mut gone = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
+        gone.write_all(format!("{head}\r\nabc").as_bytes()).await.unwrap();
+        drop(gone);
+        calm(&server).await;
     }
 }
 
