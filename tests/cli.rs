@@ -297,7 +297,7 @@ async fn run_fails_in_the_words_of_the_server() {
 
 #[test]
 fn check_tells_what_a_module_is_and_what_is_wrong_with_it() {
-    let bad = "(module (import \"env\" \"print\" (func)) (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (func (export \"f\")))";
+    let bad = "(module (import \"env\" \"print\" (func)) (import \"wasi_snapshot_preview1\" \"sock_open\" (func)) (func (export \"f\")))";
     let folder = folder(&[
         ("maths.wat", MATHS.as_bytes()),
         ("maths.toml", MANIFEST.as_bytes()),
@@ -323,7 +323,7 @@ fn check_tells_what_a_module_is_and_what_is_wrong_with_it() {
     assert_eq!((&described["served"], &described["task"]), (&json!(true), &json!("maths")), "{described:#}");
     assert_eq!(described["functions"][0]["type"], "func(a: s32, b: s32) -> s32");
     for (file, words) in [
-        ("bad.wat", &["env.print", "wasi_snapshot_preview1.fd_write", "rebuild"][..]),
+        ("bad.wat", &["env.print", "wasi_snapshot_preview1.sock_open", "rebuild"][..]),
         ("elf.wasm", &["7f 45 4c 46", "wasm32-wasip2"]),
         ("cut.wasm", &["cut short"]),
         ("strict.wat", &["strict.toml", "line 2", "`wall`"]),

@@ -1,4 +1,4 @@
-//! WASI commands, 0.2 and preview 1: streams, arguments, exit codes, and what a bad one does.
+//! WASI commands, 0.2, preview 1 and 0: streams, arguments, exit codes, and what a bad one does.
 
 use crate::support::process::run;
 use crate::support::{Gateway, Server, client, guest, until};
@@ -62,11 +62,11 @@ async fn path_and_query_are_arguments() {
 #[tokio::test]
 async fn an_exit_code_is_an_error_with_the_last_words() {
     let server = server();
-    for name in BOTH {
+    for (name, code) in BOTH.into_iter().zip([1, 3]) {
         let problem =
             server.get(&format!("/tasks/{name}/exit/3/so/it/goes")).await.problem(422, "task-error");
         // WASI 0.2 tells success from failure and no more.
-        assert_eq!(problem["value"], json!({"exit_code": 1}), "{problem:#}");
+        assert_eq!(problem["value"], json!({"exit_code": code}), "{problem:#}");
         assert!(problem["stderr"].as_str().unwrap().contains("goes"), "{problem:#}");
         let problem = server.get(&format!("/tasks/{name}/panic")).await.problem(500, "trap");
         assert!(problem["detail"].as_str().unwrap().contains("as asked"), "{problem:#}");
@@ -161,15 +161,105 @@ async fn a_route_gives_its_parameters_as_arguments() {
     assert_eq!(server.get("/say/args/a/b%20c").await.ok(), "args\na\nb c\n");
 }
 
+/// A program in text: `say` writes `text` to a stream, then `end` is run.
+fn program(module: &str, end: &str) -> String {
+    format!(
+        r#"(module
+  (import "{module}" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "{module}" "proc_exit" (func $exit (param i32)))
+  (import "{module}" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "said\n")
+  (func $say (param $stream i32)
+    (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 5))
+    (drop (call $write (local.get $stream) (i32.const 0) (i32.const 1) (i32.const 8))))
+  (func (export "_start") (call $say (i32.const 1)) {end}))"#
+    )
+}
+
+#[tokio::test]
+async fn programs_of_both_previews_run_and_every_exit_code_counts() {
+    let mut gateway = Gateway::new();
+    for (name, module) in [("one", "wasi_snapshot_preview1"), ("zero", "wasi_unstable")] {
+        gateway = gateway
+            .wat(name, &program(module, ""))
+            .wat(
+                &format!("{name}-fails"),
+                &program(module, "(call $say (i32.const 2)) (call $exit (i32.const 255))"),
+            )
+            .wat(
+                &format!("{name}-asks"),
+                &program(
+                    module,
+                    "(drop (call $prestat (i32.const 3) (i32.const 16))) (call $exit (i32.const 1))",
+                ),
+            );
+    }
+    let server = gateway.start();
+    for name in ["one", "zero"] {
+        assert_eq!(server.get(&format!("/tasks/{name}/")).await.ok(), "said\n");
+        let problem = server.get(&format!("/tasks/{name}-fails/")).await.problem(422, "task-error");
+        assert_eq!(problem["value"], json!({"exit_code": 255}), "{problem:#}");
+        assert_eq!(problem["stderr"], "said", "{problem:#}");
+        assert_eq!(problem.get("hints"), None, "{problem:#}");
+        let problem = server.get(&format!("/tasks/{name}-asks/")).await.problem(422, "task-error");
+        assert!(problem["hints"].to_string().contains("dirs"), "{problem:#}");
+    }
+}
+
+/// A program whose allocator takes every page of its memory for its own, as Go's does: after `_start` has
+/// written, it grows twice and checks that nobody else wrote there.
+#[tokio::test]
+async fn a_programs_memory_is_its_own() {
+    let text = r#"(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "clean\n")
+  (func (export "_start") (local $at i32)
+    (drop (call $random (i32.const 128) (i32.const 16)))
+    (drop (memory.grow (i32.const 4)))
+    (drop (call $random (i32.const 128) (i32.const 16)))
+    (if (i32.ne (memory.size) (i32.const 5)) (then unreachable))
+    (local.set $at (i32.const 65536))
+    (loop $next
+      (if (i32.load (local.get $at)) (then unreachable))
+      (local.set $at (i32.add (local.get $at) (i32.const 4)))
+      (br_if $next (i32.lt_u (local.get $at) (i32.const 327680))))
+    (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 6))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+    let server = Gateway::new().wat("owner", text).start();
+    assert_eq!(server.get("/tasks/owner/").await.ok(), "clean\n");
+}
+
+#[tokio::test]
+async fn a_library_of_preview_1_is_called_by_its_functions() {
+    let text = r#"(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+  (memory (export "memory") 1)
+  (global $ready (mut i32) (i32.const 0))
+  (func (export "_initialize") (global.set $ready (i32.const 1)))
+  (func (export "now") (result i64)
+    (if (i32.eqz (global.get $ready)) (then unreachable))
+    (drop (call $time (i32.const 0) (i64.const 1) (i32.const 8)))
+    (i64.div_u (i64.load (i32.const 8)) (i64.const 1000000000))))"#;
+    let server = Gateway::new().wat("clock", text).start();
+    let now = server.get("/tasks/clock").await.json();
+    assert_eq!(now["kind"], "core-module", "{now:#}");
+    let seconds: u64 = server.get("/tasks/clock/now").await.ok().parse().unwrap();
+    let here = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    assert!(here.abs_diff(seconds) < 5, "{seconds} is not now, {here}");
+}
+
 #[test]
 fn the_command_line_runs_them_like_a_shell() {
-    for name in BOTH {
+    for (name, code) in BOTH.into_iter().zip([1, 7]) {
         let file = crate::support::repository().join(format!("target/guests/{name}.wasm"));
         let file = file.to_str().unwrap();
         let ended = run(&["run", file, "cat"], b"in and out");
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "in and out"), "{}", ended.stderr);
         let ended = run(&["run", file, "exit", "7", "last", "words"], b"");
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         assert!(ended.stderr.contains("words"), "{}", ended.stderr);
     }
     let file = crate::support::repository().join("target/guests/http-p2.wasm");

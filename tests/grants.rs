@@ -29,12 +29,12 @@ impl Scene {
         for (file, text) in [("secret", "secret"), ("data/a.txt", "text of a"), ("out/old.txt", "old")] {
             std::fs::write(root.path().join(file), text).unwrap();
         }
-        let server = probe(&format!(
-            "dirs = [{{ host = {:?}, guest = \"/data\" }}, {{ host = {:?}, guest = \"/out\", write = true }}]",
-            root.path().join("data"),
-            root.path().join("out")
-        ));
-        Self { server: server.start(), root }
+        Self { server: probe(&dirs(root.path())).start(), root }
+    }
+
+    /// A manifest that grants them, behind `before`.
+    fn grants(&self, before: &str) -> String {
+        format!("{before}[grants]\n{}\n", dirs(self.root.path()))
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -44,6 +44,13 @@ impl Scene {
     async fn call(&self, function: &str, arguments: Value) -> Reply {
         call(&self.server, function, arguments).await
     }
+}
+
+fn dirs(root: &Path) -> String {
+    let (data, out) = (root.join("data"), root.join("out"));
+    format!(
+        "dirs = [{{ host = {data:?}, guest = \"/data\" }}, {{ host = {out:?}, guest = \"/out\", write = true }}]"
+    )
 }
 
 async fn call(server: &Server, function: &str, arguments: Value) -> Reply {
@@ -183,6 +190,64 @@ async fn what_could_block_for_ever_is_not_opened() {
         let error = end.expect_err("no thread holds the other end");
         assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()), "{error}");
     }
+}
+
+/// Preview 1 programs have files by another implementation of the same rules.
+#[tokio::test]
+async fn a_program_of_preview_1_has_its_directories_and_no_more() {
+    let scene = Scene::new();
+    let manifest = scene.grants("[limits]\nwall = \"10s\"\n");
+    let server = Gateway::new()
+        .file("program.wasm", guest("command-preview1"))
+        .manifest("program", &manifest)
+        .file("bare.wasm", guest("command-preview1"))
+        .start();
+    let call = async |arguments: &[&str]| {
+        let url =
+            url::Url::parse_with_params(&server.url("/tasks/program/"), arguments.iter().map(|a| ("arg", a)));
+        server.send(crate::support::client().get(url.unwrap().as_str())).await
+    };
+    assert_eq!(call(&["read", "/data/a.txt"]).await.ok(), "text of a");
+    assert_eq!(call(&["list", "/data"]).await.ok(), "a.txt\nsub\n");
+    assert_eq!(call(&["write", "/out/new.txt", "by a guest"]).await.ok(), "written\n");
+    assert_eq!(std::fs::read_to_string(scene.path("out/new.txt")).unwrap(), "by a guest");
+    let hints = |reply: &Reply| {
+        let problem = reply.problem(422, "task-error");
+        assert_eq!(problem["value"], json!({ "exit_code": 74 }), "{problem:#}");
+        problem["hints"].to_string()
+    };
+    assert!(hints(&call(&["write", "/data/a.txt", "x"]).await).contains("write = true"));
+    std::os::unix::fs::symlink("../secret", scene.path("out/way")).unwrap();
+    for path in ["/data/../secret", "/out/way", "/secret", "secret"] {
+        let reply = call(&["read", path]).await;
+        assert_eq!(reply.status, 422, "{path}: {}", reply.text());
+    }
+    let made = std::process::Command::new("mkfifo").arg(scene.path("out/fifo")).status().unwrap();
+    assert!(made.success());
+    let _socket = std::os::unix::net::UnixListener::bind(scene.path("out/socket")).unwrap();
+    let begin = Instant::now();
+    for arguments in [&["read", "/out/fifo"][..], &["write", "/out/fifo", "x"], &["read", "/out/socket"]] {
+        let hints = hints(&call(arguments).await);
+        assert!(hints.contains("neither a file nor a directory"), "{arguments:?}: {hints}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    // Without a grant, and with one that is gone.
+    let reply = server.get("/tasks/bare/read?arg=/data/a.txt").await;
+    assert!(hints(&reply).contains("to dirs under [grants]"), "{}", reply.text());
+    std::fs::rename(scene.path("out"), scene.path("gone")).unwrap();
+    let problem = call(&["read", "/data/a.txt"]).await.problem(500, "missing-grant");
+    assert!(problem["detail"].as_str().unwrap().contains("granted as \"/out\""), "{problem:#}");
+}
+
+#[tokio::test]
+async fn a_run_holds_a_bounded_number_of_files() {
+    let scene = Scene::new();
+    let server = Gateway::new()
+        .file("program.wasm", guest("command-preview1"))
+        .manifest("program", &scene.grants(""))
+        .start();
+    let reply = server.get("/tasks/program/hoard?arg=/data/a.txt&arg=1000").await;
+    assert_eq!(reply.ok(), "256\n");
 }
 
 #[tokio::test]

@@ -113,7 +113,8 @@ async fn missing_imports_are_all_named_each_with_what_it_was_made_for() {
             .wat("extism", &core(r#""extism:host/env" "length""#))
             .wat("emscripten", &core(r#""env" "emscripten_notify_memory_growth""#))
             .wat("browser", &core(r#""wbg" "__wbindgen_throw""#))
-            .wat("preview", &core(r#""wasi_snapshot_preview1" "fd_write""#))
+            .wat("extended", &core(r#""wasi_snapshot_preview1" "sock_open""#))
+            .wat("threads", &core(r#""wasi" "thread-spawn""#))
             .wat("own", &core(r#""somebody" "else""#))
             .wat(
                 "both",
@@ -127,7 +128,8 @@ async fn missing_imports_are_all_named_each_with_what_it_was_made_for() {
         ("extism.wat", "extism:host/env.length", "Extism"),
         ("emscripten.wat", "env.emscripten_notify_memory_growth", "Emscripten"),
         ("browser.wat", "wbg.__wbindgen_throw", "wasm-bindgen"),
-        ("preview.wat", "wasi_snapshot_preview1.fd_write", "wasm32-wasip2"),
+        ("extended.wat", "wasi_snapshot_preview1.sock_open", "another host's extension"),
+        ("threads.wat", "wasi.thread-spawn", "without threads"),
         ("own.wat", "somebody.else", "build it into the module"),
         ("both.wat", "env.a, wbg.b", "wasm-bindgen"),
         ("both.wat", "env.a, wbg.b", "Emscripten"),

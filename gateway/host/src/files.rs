@@ -27,7 +27,7 @@ const NEW_FILE_MODE: u32 = 0o666;
 
 /// Files and directories one run may hold open: above what databases and compilers use, and a fraction of
 /// what a process may, whose other file descriptors are its callers' connections.
-const OPEN_MAX: usize = 256;
+pub(crate) const OPEN_MAX: usize = 256;
 
 /// Tries of a look-up that a rename somewhere on the machine interrupts (`openat2(2)`).
 const TRIES_MAX: usize = 8;
@@ -63,8 +63,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
 #[derive(Debug, thiserror::Error)]
 #[error("the directory granted as {guest:?} cannot be opened: {error}")]
 pub struct DirectoryGone {
-    guest: String,
-    error: Errno,
+    pub(crate) guest: String,
+    pub(crate) error: Errno,
 }
 
 /// Opens what is granted. Done when the guest asks for it, since most never do.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use unblock_pool::Run;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// Bindings of the package `unblock:task`, made from its WIT.
@@ -78,6 +79,8 @@ pub struct Program {
     pub stdin: Input,
     /// Its standard output.
     pub stdout: Pipe,
+    /// Whether it asks for its directories in any case, which then tells nothing.
+    pub asks_at_start: bool,
 }
 
 /// The data of one run's store.
@@ -102,7 +105,11 @@ pub struct Host {
     pub(crate) http: Http,
     pub(crate) sockets: Sockets,
     pub(crate) open: Open,
+    /// Of components.
     wasi: Option<WasiCtx>,
+    /// Of core modules, with a table of its own.
+    preview1: Option<Box<WasiP1Ctx>>,
+    pub(crate) asks_at_start: bool,
 }
 
 impl Host {
@@ -134,11 +141,14 @@ impl Host {
             refused,
             table: ResourceTable::new(),
             wasi: None,
+            preview1: None,
+            asks_at_start: false,
         }
     }
 
     /// Makes the run that of a command. To be called before the guest runs.
     pub fn set_program(&mut self, program: Program) {
+        self.asks_at_start = program.asks_at_start;
         self.program = Some(program);
     }
 
@@ -151,24 +161,54 @@ impl Host {
 
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        // No arguments, an empty stdin; beyond that, what is granted. Directories are opened by `files.rs`.
-        let ctx = self.wasi.get_or_insert_with(|| {
-            let mut wasi = WasiCtxBuilder::new();
-            wasi.stdout(self.stdout.clone())
-                .stderr(self.stderr.clone())
-                .envs(&self.grants.env)
-                .max_random_size(RANDOM_BYTES_MAX);
-            self.sockets.allow(&mut wasi);
-            if let Some(program) = self.program.take() {
-                wasi.args(&program.arguments)
-                    .envs(&program.variables)
-                    .stdin(program.stdin)
-                    .stdout(program.stdout);
-            }
-            wasi.build()
+        let Self { wasi, table, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| {
+            wasi_of(&self.stdout, &self.stderr, &self.grants, &self.sockets, self.program.take()).build()
         });
-        WasiCtxView { ctx, table: &mut self.table }
+        WasiCtxView { ctx, table }
     }
+}
+
+impl Host {
+    /// The state of preview 1.
+    pub(crate) fn preview1(&mut self) -> &mut WasiP1Ctx {
+        self.preview1.get_or_insert_with(|| {
+            let program = self.program.take();
+            Box::new(wasi_of(&self.stdout, &self.stderr, &self.grants, &self.sockets, program).build_p1())
+        })
+    }
+
+    /// Opens what is granted, for a core module that may ask for it. To be called before the guest runs.
+    ///
+    /// # Errors
+    /// A directory is gone: [`crate::DirectoryGone`].
+    pub async fn open_directories(&mut self) -> wasmtime::Result<()> {
+        if self.grants.dirs.is_empty() {
+            return Ok(());
+        }
+        let wasi = wasi_of(&self.stdout, &self.stderr, &self.grants, &self.sockets, self.program.take());
+        let opened = crate::preview1::with_directories(wasi, Arc::clone(&self.grants)).await?;
+        self.preview1 = Some(Box::new(opened));
+        Ok(())
+    }
+}
+
+/// What WASI gives a guest: no arguments and an empty stdin, unless it is a program; beyond that, what is
+/// granted. Directories are opened by `files.rs` and `preview1.rs`.
+fn wasi_of(
+    stdout: &Ring,
+    stderr: &Ring,
+    grants: &Grants,
+    sockets: &Sockets,
+    program: Option<Program>,
+) -> WasiCtxBuilder {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdout(stdout.clone()).stderr(stderr.clone()).envs(&grants.env).max_random_size(RANDOM_BYTES_MAX);
+    sockets.allow(&mut wasi);
+    if let Some(program) = program {
+        wasi.args(&program.arguments).envs(&program.variables).stdin(program.stdin).stdout(program.stdout);
+    }
+    wasi
 }
 
 /// Everything a component may import: WASI 0.2 and 0.3 with `wasi:http`, and `unblock:task`.

@@ -1,4 +1,4 @@
-//! Kind: WASI command (`wasi:cli/run`, 0.2 or 0.3). How one is run.
+//! Kind: WASI command (`wasi:cli/run` of 0.2 or 0.3, `_start` of a core module). How one is run.
 //!
 //! Standard input is the caller's body, standard output becomes the response. Its head is held back
 //! until the command has ended or printed [`HELD_BYTES`], so that a command which fails early is
@@ -14,15 +14,18 @@ use http_body_util::BodyExt as _;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
-use unblock_host::{Host, Input, Pipe, Program};
-use wasmtime::Store;
+use unblock_host::{Host, Input, Pipe};
 use wasmtime::component::InstancePre;
+use wasmtime::{ModuleExport, Store, TypedFunc};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::{Command as CommandP2, CommandPre as CommandPreP2};
 use wasmtime_wasi::p3::bindings::{Command as CommandP3, CommandPre as CommandPreP3};
 
 /// The interface of a command, without its version.
 pub const RUN: &str = "wasi:cli/run";
+
+/// The main function of a core module.
+pub const START: &str = "_start";
 
 /// Bytes printed before the head is sent although the command has not ended. What a pipe holds is
 /// more, so that it is reached.
@@ -38,13 +41,23 @@ const CGI_FIELDS_MAX: usize = 100;
 
 /// A compiled command with its imports resolved.
 pub enum Linked {
-    /// WASI 0.2, and core modules of preview 1 by their adapter.
+    /// A core module: WASI preview 1 or 0, or none.
+    Core(Program),
+    /// WASI 0.2.
     P2(CommandPreP2<Host>),
     /// WASI 0.3.
     P3(CommandPreP3<Host>),
 }
 
+/// A core module with a main function.
+pub struct Program {
+    pre: wasmtime::InstancePre<Host>,
+    start: ModuleExport,
+    asks_at_start: bool,
+}
+
 enum Instance {
+    Core(TypedFunc<(), ()>),
     P2(CommandP2),
     P3(CommandP3),
 }
@@ -54,7 +67,7 @@ impl Linked {
     ///
     /// # Errors
     /// It is of a version that this engine does not call.
-    pub fn new(pre: InstancePre<Host>, run: &str) -> Result<Self, LoadError> {
+    pub fn component(pre: InstancePre<Host>, run: &str) -> Result<Self, LoadError> {
         let linked = if run.contains("@0.3") {
             CommandPreP3::new(pre).map(Self::P3)
         } else {
@@ -68,11 +81,44 @@ impl Linked {
         })
     }
 
+    /// Takes a core module that exports [`START`]. One that `asks_at_start` for its directories needs none.
+    ///
+    /// # Errors
+    /// What it exports is no main function.
+    pub fn core(pre: wasmtime::InstancePre<Host>, asks_at_start: bool) -> Result<Self, LoadError> {
+        let module = pre.module();
+        let main = module.get_export(START).is_some_and(|export| {
+            export.func().is_some_and(|ty| ty.params().len() == 0 && ty.results().len() == 0)
+        });
+        match module.get_export_index(START) {
+            Some(start) if main => Ok(Self::Core(Program { pre, start, asks_at_start })),
+            _ => Err(LoadError::new(
+                format!(
+                    "found an export {START} with parameters or results, expected the main function of a program"
+                ),
+                "build it as a program for WASI, or rename the export",
+            )),
+        }
+    }
+
     async fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<Instance> {
         Ok(match self {
+            Self::Core(program) => {
+                store.data_mut().open_directories().await?;
+                let instance = program.pre.instantiate_async(&mut *store).await?;
+                let start = instance.get_module_export(&mut *store, &program.start);
+                let start = start
+                    .and_then(wasmtime::Extern::into_func)
+                    .ok_or_else(|| wasmtime::Error::msg("the export vanished between load and call"))?;
+                Instance::Core(start.typed(&store)?)
+            }
             Self::P2(pre) => Instance::P2(pre.instantiate_async(store).await?),
             Self::P3(pre) => Instance::P3(pre.instantiate_async(store).await?),
         })
+    }
+
+    fn asks_at_start(&self) -> bool {
+        matches!(self, Self::Core(program) if program.asks_at_start)
     }
 }
 
@@ -80,6 +126,7 @@ impl Instance {
     /// The exit code.
     async fn run(&self, store: &mut Store<Host>) -> wasmtime::Result<i32> {
         let ended = match self {
+            Self::Core(start) => start.call_async(store, ()).await.map(Ok),
             Self::P2(command) => command.wasi_cli_run().call_run(store).await,
             Self::P3(command) => store
                 .run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await)
@@ -109,7 +156,13 @@ pub(super) async fn execute(
 ) -> Result<(), Fault> {
     let Command { arguments, variables, input, printed } = command;
     let stdin = Input::new(input.map_err(std::io::Error::other).boxed_unsync());
-    store.data_mut().set_program(Program { arguments, variables, stdin, stdout: pipe.clone() });
+    store.data_mut().set_program(unblock_host::Program {
+        arguments,
+        variables,
+        stdin,
+        stdout: pipe.clone(),
+        asks_at_start: linked.asks_at_start(),
+    });
     let instance = linked.instantiate(store).await;
     timing.instantiate = clock.lap();
     let instance = instance.map_err(|error| Fault::Engine(error, Phase::Instantiate))?;

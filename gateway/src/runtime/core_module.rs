@@ -4,6 +4,7 @@
 //! them. Several results become a tuple. A module that exports `_initialize` has it called first,
 //! as WASI's reactors expect. Knows nothing of the pool, of HTTP or of files.
 
+use super::command::START;
 use super::detect::Survey;
 use super::{Answer, Call, Function, Hidden, Notes};
 use crate::error::LoadError;
@@ -67,12 +68,25 @@ pub fn functions(
     Ok((functions, hidden))
 }
 
+/// Exported functions of a program, which is called for its main function.
+pub fn beside(survey: &Survey) -> Vec<Hidden> {
+    let others = survey.exports.iter().filter(|export| export.function && export.name != START);
+    others
+        .map(|export| Hidden {
+            name: export.name.clone(),
+            reason: format!(
+                "the module is a program, called for its {START}; put functions into one of their own"
+            ),
+        })
+        .collect()
+}
+
 fn function(name: &str, index: ModuleExport, ty: &FuncType, notes: &Notes) -> Result<Function, String> {
     if name.is_empty() {
         return Err("its name is empty, so no URL can name it".to_owned());
     }
-    if name == "_start" {
-        return Err("the main function of a command, which this version does not serve".to_owned());
+    if name == START {
+        return Err("the main function of a program; the module is called for its other functions".to_owned());
     }
     let noted = notes.functions.get(name);
     let mut params = Vec::new();
@@ -120,6 +134,7 @@ impl Linked {
     /// # Errors
     /// Traps in start functions, stops by the pool, no free slot.
     pub async fn instantiate(&self, store: &mut Store<Host>) -> wasmtime::Result<wasmtime::Instance> {
+        store.data_mut().open_directories().await?;
         let instance = self.pre.instantiate_async(&mut *store).await?;
         if let Some(index) = &self.initialize
             && let Some(Extern::Func(func)) = instance.get_module_export(&mut *store, index)

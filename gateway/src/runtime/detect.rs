@@ -4,12 +4,13 @@
 //! memory and table minimums, doc comments. What cannot be served is refused here with what was
 //! looked for and what would help. Knows no engine, no files and no manifest.
 
-use super::command::RUN;
+use super::command::{RUN, START};
 use super::docs::Docs;
 use super::http_guest::{HANDLER_P2, HANDLER_P3};
 use crate::error::LoadError;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use unblock_host::CORE_MODULES;
 use wasmparser::{
     ComponentTypeRef, Encoding, ExternalKind, Parser, Payload, TypeBounds, Validator, WasmFeatures,
 };
@@ -33,6 +34,8 @@ pub struct Survey {
     pub memory_min: u64,
     /// Doc comments found in it.
     pub docs: Docs,
+    /// Whether it was compiled by Go, whose programs ask for their directories at start.
+    pub go: bool,
     carries_component_types: bool,
 }
 
@@ -71,18 +74,19 @@ impl Survey {
         export(RUN).map_or(Role::Typed, Role::Command)
     }
 
-    /// Whether it is a core module made for WASI preview 1.
-    fn preview1(&self) -> bool {
-        !self.component && self.imports.iter().any(|(module, _)| module == PREVIEW1)
+    /// Whether it is a core module to be run from its main function: a program of WASI, or a module that
+    /// has no other function to call.
+    #[must_use]
+    pub fn program(&self) -> bool {
+        let wasi = || self.imports.iter().any(|(module, _)| CORE_MODULES.contains(&module.as_str()));
+        let alone = || self.exports.iter().filter(|export| export.function).count() == 1;
+        !self.component && self.exports_start() && (wasi() || alone())
     }
 
     fn exports_start(&self) -> bool {
-        self.exports.iter().any(|export| export.name == "_start")
+        self.exports.iter().any(|export| export.function && export.name == START)
     }
 }
-
-/// The module that preview 1 programs import.
-const PREVIEW1: &str = "wasi_snapshot_preview1";
 
 /// WebAssembly text or binary → binary.
 ///
@@ -138,18 +142,16 @@ impl fmt::Write for Head {
     }
 }
 
-/// Core modules that carry component types (what `wit-bindgen` leaves in them), and commands of WASI
-/// preview 1 → components.
+/// Core modules that carry component types (what `wit-bindgen` leaves in them) → components.
 ///
 /// # Errors
 /// The types do not fit the module.
 pub fn componentize(binary: Cow<'_, [u8]>, survey: &Survey) -> Result<Option<Vec<u8>>, LoadError> {
-    let command = survey.exports_start();
-    if survey.component || !(survey.carries_component_types || (survey.preview1() && command)) {
+    if survey.component || !survey.carries_component_types {
         return Ok(None);
     }
     use wasi_preview1_component_adapter_provider as adapter;
-    let bytes = if command {
+    let bytes = if survey.exports_start() {
         adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER
     } else {
         adapter::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER
@@ -236,6 +238,7 @@ pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError
             }
             Payload::CustomSection(section) => {
                 survey.carries_component_types |= depth == 1 && section.name().starts_with("component-type");
+                survey.go |= section.name() == "go:buildid";
                 survey.docs.read(section.name(), section.data());
             }
             _ => {}

@@ -5,6 +5,7 @@
 
 use super::detect::Survey;
 use crate::error::LoadError;
+use unblock_host::CORE_MODULES;
 
 /// Interfaces offered to components, without version.
 pub const OFFERED: [&str; 37] = [
@@ -47,8 +48,61 @@ pub const OFFERED: [&str; 37] = [
     "wasi:sockets/udp-create-socket",
 ];
 
+/// Functions that core modules are offered in each of [`CORE_MODULES`], which are WASI preview 1 and 0.
+pub const CORE_FUNCTIONS: [&str; 46] = [
+    "args_get",
+    "args_sizes_get",
+    "clock_res_get",
+    "clock_time_get",
+    "environ_get",
+    "environ_sizes_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_close",
+    "fd_datasync",
+    "fd_fdstat_get",
+    "fd_fdstat_set_flags",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_prestat_dir_name",
+    "fd_prestat_get",
+    "fd_pwrite",
+    "fd_read",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_seek",
+    "fd_sync",
+    "fd_tell",
+    "fd_write",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_open",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "poll_oneoff",
+    "proc_exit",
+    "proc_raise",
+    "random_get",
+    "sched_yield",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
+];
+
+/// The one of them that preview 0 does not have.
+const NOT_IN_PREVIEW_0: &str = "sock_accept";
+
 /// What an import that is not offered was made for: prefix, and what would help.
-const KNOWN: [(&str, &str); 16] = [
+const KNOWN: [(&str, &str); 17] = [
     (
         "wasi:http/",
         "of wasi:http 0.2 and 0.3 a guest may import types, outgoing-handler and client; other handlers cannot be \
@@ -64,12 +118,9 @@ const KNOWN: [(&str, &str); 16] = [
     ("extism:host", "made for Extism's plug-in interface; export typed functions instead (tasks/README.md)"),
     ("fermyon:", "made for Spin's own interfaces; use standard WASI"),
     ("spin", "made for Spin's own interfaces; use standard WASI"),
-    (
-        "wasi_snapshot_preview1",
-        "a library of WASI preview 1 without component types; build it as a program (with _start) or as a component \
-         for wasm32-wasip2",
-    ),
-    ("wasi_unstable", "WASI preview 0 is no longer served; rebuild for wasm32-wasip2"),
+    ("wasi_snapshot_preview1", "not a function of WASI preview 1, but another host's extension of it"),
+    ("wasi_unstable", "not a function of WASI preview 0; rebuild for wasm32-wasip1 or wasm32-wasip2"),
+    ("wasi", "made for wasi-threads: a run has one thread; rebuild without threads"),
     ("wbg", "made by wasm-bindgen for a browser; rebuild for wasm32-wasip2 without wasm-bindgen"),
     ("__wbindgen", "made by wasm-bindgen for a browser; rebuild for wasm32-wasip2 without wasm-bindgen"),
     (
@@ -86,8 +137,8 @@ pub fn check(survey: &Survey) -> Result<(), LoadError> {
     let mut missing: Vec<(String, &str)> = Vec::new();
     for (module, name) in &survey.imports {
         let plain = module.split_once('@').map_or(module.as_str(), |(plain, _)| plain);
-        // Core modules are offered nothing: numbers in, numbers out.
-        if !(survey.component && OFFERED.contains(&plain)) {
+        let offered = if survey.component { OFFERED.contains(&plain) } else { core_function(module, name) };
+        if !offered {
             let shown = if name.is_empty() { module.clone() } else { format!("{module}.{name}") };
             let remedy = KNOWN
                 .iter()
@@ -108,6 +159,14 @@ pub fn check(survey: &Survey) -> Result<(), LoadError> {
         }
     }
     Err(LoadError { reason: format!("imports that nothing here satisfies: {}", names.join(", ")), remedies })
+}
+
+/// Whether core modules are offered that function.
+fn core_function(module: &str, name: &str) -> bool {
+    let [_, preview0] = CORE_MODULES;
+    CORE_MODULES.contains(&module)
+        && CORE_FUNCTIONS.contains(&name)
+        && !(module == preview0 && name == NOT_IN_PREVIEW_0)
 }
 
 /// Remedies listed at most: one for each sort of import is enough.
@@ -195,6 +254,22 @@ mod tests {
         }
         for interface in OFFERED {
             assert!(EXISTING.contains(&interface), "{interface} is offered, but not among those looked for");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn core_modules_are_offered_what_is_linked_for_them() -> wasmtime::Result<()> {
+        let mut linker = unblock_host::core_linker(&Engine::default())?;
+        for module in CORE_MODULES {
+            for name in CORE_FUNCTIONS.into_iter().chain(["sock_open", "thread-spawn"]) {
+                let taken = linker.func_wrap(module, name, || ()).is_err();
+                assert_eq!(
+                    taken,
+                    core_function(module, name),
+                    "{module}.{name}: linked or not, offered or not"
+                );
+            }
         }
         Ok(())
     }

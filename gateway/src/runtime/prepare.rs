@@ -47,7 +47,9 @@ impl Runtime {
         let linker = unblock_host::linker(&engine)
             .map_err(anyhow::Error::from)
             .context("linking the host's interfaces")?;
-        let mut core_linker = wasmtime::Linker::new(&engine);
+        let mut core_linker = unblock_host::core_linker(&engine)
+            .map_err(anyhow::Error::from)
+            .context("linking WASI preview 1")?;
         let has_extra = extra.is_some();
         if let Some(extra) = extra {
             extra(&mut core_linker).map_err(anyhow::Error::from)?;
@@ -95,12 +97,13 @@ impl Runtime {
         if survey.component || !self.extra {
             imports::check(&survey)?;
         }
-        let (kind, module, (mut functions, hidden)) = if survey.component {
-            self.compilers.install(|| self.component(&binary, &survey))?
-        } else {
-            let (linked, functions) = self.compilers.install(|| self.core(&binary, &survey, notes))?;
-            (Kind::CoreModule, Module::Core(linked), functions)
-        };
+        let (kind, module, (mut functions, hidden)) = self.compilers.install(|| {
+            if survey.component {
+                self.component(&binary, &survey)
+            } else {
+                self.core(&binary, &survey, notes)
+            }
+        })?;
         for function in &mut functions {
             if let Some(described) =
                 notes.functions.get(&function.name).and_then(|notes| notes.description.clone())
@@ -139,7 +142,7 @@ impl Runtime {
                 (Kind::Http, Module::Http(http_guest::Linked::new(pre, handler)?), functions)
             }
             Role::Command(run) => {
-                (Kind::Command, Module::Command(command::Linked::new(pre, run)?), functions)
+                (Kind::Command, Module::Command(command::Linked::component(pre, run)?), functions)
             }
         })
     }
@@ -149,11 +152,16 @@ impl Runtime {
         binary: &[u8],
         survey: &Survey,
         notes: &Notes,
-    ) -> Result<(core_module::Linked, Functions), LoadError> {
+    ) -> Result<(Kind, Module, Functions), LoadError> {
         let module = cache::module(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
+        let link = || self.core_linker.instantiate_pre(&module).map_err(unlinked);
+        if survey.program() {
+            let hidden = core_module::beside(survey);
+            let linked = command::Linked::core(link()?, survey.go)?;
+            return Ok((Kind::Command, Module::Command(linked), (Vec::new(), hidden)));
+        }
         let functions = core_module::functions(&module, survey, notes)?;
-        let pre = self.core_linker.instantiate_pre(&module).map_err(unlinked)?;
-        Ok((core_module::Linked::new(pre), functions))
+        Ok((Kind::CoreModule, Module::Core(core_module::Linked::new(link()?)), functions))
     }
 }
 

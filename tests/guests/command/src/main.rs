@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         "read" => read(argument(1).unwrap_or("/data/file")),
         "write" => write(argument(1).unwrap_or("/data/file"), argument(2).unwrap_or("written")),
         "list" => list(argument(1).unwrap_or("/")),
+        "hoard" => hoard(argument(1).unwrap_or("/data/file"), number(2, 1000)),
         other => {
             eprintln!("no such behaviour: {other}");
             return ExitCode::from(64);
@@ -224,4 +225,16 @@ fn list(path: &str) -> Result<()> {
     }
     names.sort();
     say(&format!("{}\n", names.join("\n")))
+}
+
+/// Opens a file as often as it can, and tells how often that was.
+fn hoard(path: &str, tries: u64) -> Result<()> {
+    let mut open = Vec::new();
+    while open.len() < tries as usize {
+        match std::fs::File::open(path) {
+            Ok(file) => open.push(file),
+            Err(_) => break,
+        }
+    }
+    say(&format!("{}\n", open.len()))
 }
