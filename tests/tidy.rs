@@ -7,7 +7,7 @@ use crate::support::repository;
 use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
-const RANKS: [(&str, u8); 19] = [
+const RANKS: [(&str, u8); 20] = [
     ("main", 10),
     ("lib", 10),
     ("cli", 9),
@@ -21,6 +21,7 @@ const RANKS: [(&str, u8); 19] = [
     ("registry", 3),
     ("runtime", 2),
     ("values", 1),
+    ("allocator", 0),
     ("error", 0),
     ("exchange", 0),
     ("grants", 0),

@@ -28,6 +28,7 @@
 //! | 1 | [`values`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
 //! | 0 | [`error`], [`exchange`], [`grants`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
+mod allocator;
 pub mod app;
 pub mod cli;
 pub mod config;
