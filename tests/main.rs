@@ -15,6 +15,7 @@ mod commands;
 mod component;
 mod core_module;
 mod fairness;
+mod flows;
 mod grants;
 mod hot_reload;
 mod http;

@@ -42,6 +42,23 @@ async fn every_type_crosses_both_ways() {
 }
 
 #[tokio::test]
+async fn raw_bodies_belong_to_the_functions_that_name_them() {
+    let server = serve();
+    let weigh = crate::support::client().post(server.url("/tasks/sdk/weigh?twice=true"));
+    let reply = server.send(weigh.header("content-type", "application/json").body("{\"no\": 1")).await;
+    assert_eq!(reply.ok(), "16");
+    let reply = server.post("/tasks/sdk/draw", r#"{"text": "ab", "times": 2}"#).await;
+    assert_eq!((reply.ok().as_str(), reply.header("content-type")), ("abab", Some("text/x-drawing")));
+    let told = server.json_of("sdk").await;
+    let functions = told["functions"].as_array().unwrap();
+    let raw = |name: &str| {
+        let function = functions.iter().find(|function| function["name"] == name).unwrap();
+        (function["raw_body"].as_bool().unwrap(), function["raw_answer"].as_bool().unwrap())
+    };
+    assert_eq!([raw("weigh"), raw("draw"), raw("scalars")], [(true, false), (false, true), (false, false)]);
+}
+
+#[tokio::test]
 async fn no_name_is_too_hostile() {
     let server = serve();
     for name in ["write", "malloc", "getenv", "main", "type", "result", "list", "interface", "guest", "a-1"] {

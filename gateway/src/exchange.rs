@@ -1,9 +1,10 @@
-//! The vocabulary of a call whose bodies flow: `wasi:http` guests and WASI commands.
+//! The vocabulary of a call whose bodies flow: `wasi:http` guests, WASI commands, functions over streams.
 //!
 //! Plain words that the edge, the invoker and the runtime share. Requests and responses are those of
 //! the crate `http`, bodies are streams with back-pressure. It knows neither a server nor an engine.
 
 use crate::error::Error;
+use crate::task::Arguments;
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::sync::Arc;
@@ -25,6 +26,16 @@ pub enum Exchange {
     Http(http::Request<Stream>),
     /// A command line.
     Command(Command),
+    /// A call of a function whose result is a stream of bytes.
+    Call(StreamCall),
+}
+
+/// See [`Exchange::Call`].
+pub struct StreamCall {
+    /// The function's index in the task.
+    pub function: usize,
+    /// What the caller sent.
+    pub arguments: Arguments,
 }
 
 /// What a command runs with.

@@ -1,4 +1,5 @@
-//! One local request to a guest of streams: `unblock run` on a command or a `wasi:http` guest.
+//! One local request whose answer flows: `unblock run` on a command, a `wasi:http` guest or a function over
+//! streams.
 //!
 //! Standard input flows in, the body flows out to standard output, and the end becomes an exit code.
 //! The run itself is the server's: same sandbox, same limits, same words. Knows no flags.
@@ -24,28 +25,27 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are read ahead of the guest.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Makes the request and writes its answer. `words` is what follows the file on the command line: a
-/// command's arguments, or method and path for a `wasi:http` guest.
+/// A command line for a command.
+pub fn command(task: &Task, words: &[String], input: impl Read + Send + 'static) -> Exchange {
+    Exchange::Command(Command {
+        arguments: std::iter::once(task.name.to_string()).chain(words.iter().cloned()).collect(),
+        variables: Vec::new(),
+        input: body(input),
+        // As in a shell: no header is taken off.
+        printed: Printed::Sniffed,
+    })
+}
+
+/// Makes the request and writes its answer.
 ///
 /// # Errors
-/// The words mean no request; the run failed, also after part of its answer was written.
+/// The run failed, also after part of its answer was written.
 pub async fn exchange(
     invoker: &Invoker,
     task: &Arc<Task>,
-    words: &[String],
-    input: impl Read + Send + 'static,
+    exchange: Exchange,
     observed: Observed,
 ) -> Result<(), Error> {
-    let exchange = match task.prepared.kind {
-        task::Kind::Command => Exchange::Command(Command {
-            arguments: std::iter::once(task.name.to_string()).chain(words.iter().cloned()).collect(),
-            variables: Vec::new(),
-            input: body(input),
-            // As in a shell: no header is taken off.
-            printed: Printed::Sniffed,
-        }),
-        _ => Exchange::Http(request(words, body(input))?),
-    };
     let failed = Arc::new(Mutex::new(None));
     let late = {
         let failed = Arc::clone(&failed);
@@ -75,8 +75,11 @@ pub async fn exchange(
     late.map_or(Ok(()), Err)
 }
 
-/// `GET /path`, or the path alone.
-fn request(words: &[String], body: Stream) -> Result<http::Request<Stream>, Error> {
+/// A request for a `wasi:http` guest: `GET /path`, or the path alone.
+///
+/// # Errors
+/// The words mean no request.
+pub fn request(words: &[String], input: impl Read + Send + 'static) -> Result<Exchange, Error> {
     let usage = || {
         Error::new(
             Kind::BadArguments,
@@ -98,11 +101,11 @@ fn request(words: &[String], body: Stream) -> Result<http::Request<Stream>, Erro
         .method(method)
         .uri(format!("http://localhost{path}"))
         .header(http::header::HOST, "localhost");
-    request.body(body).map_err(|_| usage())
+    request.body(body(input)).map(Exchange::Http).map_err(|_| usage())
 }
 
 /// A stream of what a thread reads: it ends with the process if nobody asks for more.
-fn body(mut input: impl Read + Send + 'static) -> Stream {
+pub fn body(mut input: impl Read + Send + 'static) -> Stream {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     std::thread::spawn(move || {
         let mut chunk = vec![0; CHUNK_BYTES];

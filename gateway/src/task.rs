@@ -4,6 +4,7 @@
 //! files. The five nouns of the project are defined in the crate's front page; this file holds
 //! the first two, *Task* (a loaded module) and *Run* (one execution of one of its functions).
 
+use crate::exchange::Stream;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ impl Kind {
 }
 
 /// Everything one call brings along, whoever asks (HTTP, command line, later a job).
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Arguments {
     /// Parameters by name, as text: from the path of a manifest route, then from the query.
     pub pairs: Vec<(String, String)>,
@@ -97,7 +98,7 @@ pub struct Arguments {
 }
 
 /// The body of a call.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub enum Body {
     /// None was sent.
     #[default]
@@ -111,6 +112,8 @@ pub enum Body {
     },
     /// The parts of a `multipart/form-data` body (RFC 7578).
     Form(Vec<Part>),
+    /// Bytes that still come, for a function that takes its body as a stream.
+    Stream(Stream),
 }
 
 /// One part of a `multipart/form-data` body.

@@ -6,6 +6,7 @@
 //! pool it sees the handle of one run, which it asks how much time is left.
 
 mod files;
+mod flow;
 mod grants;
 mod host;
 mod http;
@@ -18,6 +19,7 @@ mod sockets;
 mod stdio;
 
 pub use files::DirectoryGone;
+pub use flow::Outflow;
 pub use grants::{Dir, Grants, Peer, Refusal, Refused, Target};
 pub use host::{Host, NoMediaType, OutputTooLarge, Program, Request, Response, linker};
 pub use limiter::Limiter;

@@ -84,6 +84,11 @@ impl Pipe {
         drop(flow.bytes.split_to(count));
     }
 
+    /// Ready once something can be written: how much.
+    pub(crate) fn poll_ready(&self, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+        self.lock().poll_room(cx)
+    }
+
     /// Says that nothing more will be written.
     pub fn close(&self) {
         let mut flow = self.lock();
@@ -237,6 +242,11 @@ impl Input {
 
     fn lock(&self) -> MutexGuard<'_, Source> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready once there is something to read; with `false`, at the end.
+    pub(crate) fn poll_filled(&self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.lock().poll_chunk(cx)
     }
 }
 

@@ -13,7 +13,8 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const WAVE: HeaderValue = HeaderValue::from_static("text/x-wave; charset=utf-8");
 const BINARY: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// A browser must not guess what a task's bytes are.
+pub const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// The response to a call that went well.
 ///

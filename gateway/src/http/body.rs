@@ -106,6 +106,18 @@ pub async fn read(
     Ok((body, Some(reader.charge)))
 }
 
+/// Whether a body is to be passed on as it comes: there is one, and it is no form.
+///
+/// # Errors
+/// `unsupported-media-type` for a compressed one.
+pub fn flows(headers: &HeaderMap, body: &HttpBody) -> Result<bool, Error> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if body.is_end_stream() || content_type.is_some_and(is_form) {
+        return Ok(false);
+    }
+    refuse_encoded(headers).map(|()| true)
+}
+
 /// A document. One without a byte counts if it has a media type: an empty file, say.
 fn whole(content_type: Option<&str>, bytes: Bytes) -> Body {
     let stated = content_type.filter(|stated| !(bytes.is_empty() && is_form(stated)));

@@ -6,17 +6,19 @@
 
 use super::error::Context;
 use super::id::CallId;
-use super::streams::{self, Place};
+use super::inflow::Inflow;
+use super::streams::{self, Place, Visitor};
 use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, tasks, timing};
 use crate::error::{Error, Kind};
-use crate::invoke::{Call, Finished};
+use crate::exchange::{Exchange, StreamCall};
+use crate::invoke::{Call, Finished, Visit};
 use crate::registry::{RouteMatch, Snapshot, Task};
-use crate::runtime::Observed;
-use crate::task::{Arguments, Output, TaskName, Timing};
+use crate::runtime::{Answer, Observed};
+use crate::task::{self, Arguments, TaskName, Timing};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::ALLOW;
+use axum::http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -203,8 +205,8 @@ async fn answer(
     let function = task.prepared.functions.get(asked.function).map(|function| function.name.as_str());
     let context = Context { call: &call, task: Some(task.name.as_str()), function };
     let mut ran = None;
-    let result = run(gateway, asked, request, &mut ran).await;
-    let mut response = result.and_then(write::write).unwrap_or_else(|error| context.respond(&error));
+    let result = run(gateway, &call, asked, request, &mut ran).await;
+    let mut response = result.unwrap_or_else(|error| context.respond(&error));
     describe(response.headers_mut(), &task, ran);
     response
 }
@@ -218,29 +220,43 @@ struct Ran {
 /// Checks what can be checked before a byte of the body is read, reads it, and makes the call.
 async fn run(
     gateway: &Gateway,
+    id: &CallId,
     asked: Asked,
     request: Request,
     ran: &mut Option<Ran>,
-) -> Result<Output, Error> {
-    let Asked { task, function, mut pairs } = asked;
+) -> Result<Response<Body>, Error> {
+    let Asked { task, function: index, mut pairs } = asked;
     let (parts, body) = request.into_parts();
-    let format = match task.prepared.functions.get(function) {
-        Some(function) => negotiate::format(&parts.headers, function.answer, function.raw_answer)?,
-        None => {
-            return Err(Error::internal(anyhow::anyhow!("task {} has no function {function}", task.name)));
-        }
+    let prepared = Arc::clone(&task.prepared);
+    let Some(function) = prepared.functions.get(index) else {
+        return Err(Error::internal(anyhow::anyhow!("task {} has no function {index}", task.name)));
     };
+    let format = negotiate::format(&parts.headers, function.answer, function.raw_answer)?;
     query::pairs(parts.uri.query(), &mut pairs)?;
     let wait = prefer::wait(&parts.headers);
+    let visitor = Visitor::of(&parts.headers, Some(&function.name));
     // The charge for the body is held until the call ends.
-    let (body, _charge) =
-        body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?;
+    let (body, _charge) = if function.body_stream.is_some() && body::flows(&parts.headers, &body)? {
+        let body = Inflow::open(body, &task.limits, &gateway.settings, visitor.complaint.clone())?;
+        (task::Body::Stream(body), None)
+    } else {
+        body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?
+    };
     let arguments = Arguments { pairs, body };
     let observed = Observed::default();
-    let call = Call { task, function, arguments, format, wait, observed };
+    if function.answer == Answer::Stream {
+        let exchange = Exchange::Call(StreamCall { function: index, arguments });
+        let bodiless = parts.method == Method::HEAD;
+        let visit = Visit { task, exchange, bodiless, wait, observed };
+        let mut response = streams::visited(gateway, id, visitor, visit).await;
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, write::NO_SNIFF);
+        return Ok(response);
+    }
+    let call = Call { task, function: index, arguments, format, wait, observed };
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
-    result
+    // A client that broke its body off is told so, whatever the guest made of it.
+    result.map_err(|error| visitor.complaint.take().unwrap_or(error)).and_then(write::write)
 }
 
 /// Says which version answered.

@@ -25,6 +25,7 @@ mod socket;
 mod streams;
 mod tasks;
 mod timing;
+mod trailers;
 
 pub use server::{listen, serve};
 

@@ -31,6 +31,9 @@ pub fn format(headers: &HeaderMap, answer: Answer, raw: bool) -> Result<Format, 
         Answer::Json => json,
         Answer::Text => rank(headers, "text", "plain"),
         Answer::Binary => rank(headers, "application", "octet-stream"),
+        // What flows has one form.
+        Answer::Stream if rank(headers, "application", "octet-stream").0 > 0 => return Ok(Format::Natural),
+        Answer::Stream => return Err(refuse(headers, answer)),
     };
     // The guest chooses the type of a raw answer when it runs; only "nothing at all" is known now.
     let any = raw && ranges(headers).any(|(_, q)| q > 0);
@@ -49,6 +52,7 @@ fn refuse(headers: &HeaderMap, answer: Answer) -> Error {
     let produced = match answer {
         Answer::Text => "text/plain, application/json or text/x-wave",
         Answer::Binary => "application/octet-stream, application/json or text/x-wave",
+        Answer::Stream => "application/octet-stream",
         Answer::Json | Answer::Empty => "application/json or text/x-wave",
     };
     Error::new(

@@ -8,7 +8,7 @@
 use super::error::Context;
 use super::id::{CallId, X_REQUEST_ID};
 use super::inflow::{Complaint, Inflow};
-use super::{Gateway, prefer, query};
+use super::{Gateway, prefer, query, trailers};
 use crate::error::{Error, Kind};
 use crate::exchange::{Command, Exchange, Printed, Stream};
 use crate::invoke::{Finished, Late, Visit};
@@ -80,13 +80,36 @@ pub async fn answer(
 ) -> Response<Body> {
     let bodiless = request.method() == Method::HEAD;
     let wait = prefer::wait(request.headers());
-    let complaint = Complaint::default();
-    let exchange = match exchange(gateway, call, &task, &place, request, &complaint) {
-        Ok(exchange) => exchange,
-        Err(error) => return context(call, &task).respond(&error),
-    };
-    let visit = Visit { task: Arc::clone(&task), exchange, bodiless, wait, observed: Observed::default() };
-    let Finished { result, .. } = gateway.invoker.exchange(visit, late(call, &task)).await;
+    let visitor = Visitor::of(request.headers(), None);
+    match exchange(gateway, call, &task, &place, request, &visitor.complaint) {
+        Ok(exchange) => {
+            let visit = Visit { task, exchange, bodiless, wait, observed: Observed::default() };
+            visited(gateway, call, visitor, visit).await
+        }
+        Err(error) => context(call, &task, None).respond(&error),
+    }
+}
+
+/// Who asks, as far as the answer depends on it.
+pub struct Visitor<'a> {
+    function: Option<&'a str>,
+    trailers: bool,
+    /// Where the request's body says what was wrong with it.
+    pub complaint: Complaint,
+}
+
+impl<'a> Visitor<'a> {
+    /// Who sent these fields; `function` is what is called, where it is one.
+    pub fn of(headers: &HeaderMap, function: Option<&'a str>) -> Self {
+        Self { function, trailers: trailers::accepted(headers), complaint: Complaint::default() }
+    }
+}
+
+/// Makes a visit and passes its answer on.
+pub async fn visited(gateway: &Gateway, call: &CallId, visitor: Visitor<'_>, visit: Visit) -> Response<Body> {
+    let Visitor { function, trailers, complaint } = visitor;
+    let (task, wait) = (Arc::clone(&visit.task), visit.wait);
+    let Finished { result, .. } = gateway.invoker.exchange(visit, late(call, &task, function)).await;
     let result = result.and_then(|response| {
         // 1xx is the connection's; a guest that sends it as its answer has none.
         match response.status().is_informational() {
@@ -101,9 +124,10 @@ pub async fn answer(
         }
     });
     let mut response = match result {
+        Ok(response) if trailers => trailers::told(response, call),
         Ok(response) => response.map(Body::new),
         // A client that broke its body off is told so, whatever the guest made of it.
-        Err(error) => context(call, &task).respond(&complaint.take().unwrap_or(error)),
+        Err(error) => context(call, &task, function).respond(&complaint.take().unwrap_or(error)),
     };
     let headers = response.headers_mut();
     take_off(headers);
@@ -114,14 +138,14 @@ pub async fn answer(
     response
 }
 
-fn context<'a>(call: &'a CallId, task: &'a Task) -> Context<'a> {
-    Context { task: Some(task.name.as_str()), ..Context::of(call) }
+fn context<'a>(call: &'a CallId, task: &'a Task, function: Option<&'a str>) -> Context<'a> {
+    Context { task: Some(task.name.as_str()), function, ..Context::of(call) }
 }
 
 /// Logs what fails after the head.
-fn late(call: &CallId, task: &Arc<Task>) -> Late {
-    let (call, task) = (call.clone(), Arc::clone(task));
-    Arc::new(move |error| context(&call, &task).log(error))
+fn late(call: &CallId, task: &Arc<Task>, function: Option<&str>) -> Late {
+    let (call, task, function) = (call.clone(), Arc::clone(task), function.map(str::to_owned));
+    Arc::new(move |error| context(&call, &task, function.as_deref()).log(error))
 }
 
 /// The request in the guest's terms.

@@ -7,34 +7,53 @@
 use super::component::Given;
 use super::{Call, Function};
 use crate::error::{Error, Kind};
+use crate::exchange::Stream;
 use crate::task::{Arguments, Body, Part, Phase};
 use crate::values::{
     ArgError, ArgErrorKind, Args, BYTE_LIST_BYTES_MAX, Limits, Shape, bytes_of, decode_byte_field,
 };
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use unblock_host::Request;
+
+/// What a call gives to the guest.
+pub struct Resolved {
+    /// The function's parameters.
+    pub given: Given,
+    /// What the guest reads through `unblock:task/body`.
+    pub request: Request,
+    /// The parameter that is a stream, if there is one.
+    pub stream: Option<Stream>,
+}
 
 /// Decodes the arguments of one call.
 ///
 /// # Errors
 /// `bad-arguments` and `bad-json` with the place inside the document, `unsupported-media-type`.
-pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Request), Error> {
+pub fn resolve(function: &Function, arguments: Arguments) -> Result<Resolved, Error> {
     let Arguments { pairs, body } = arguments;
     let limits = Limits::default();
     if let Call::Component(export) = &function.call
         && export.takes_bytes()
     {
-        return lone_bytes(&pairs, body);
+        let given = Given::Bytes(lone_bytes(&pairs, body)?);
+        return Ok(Resolved { given, request: Request::default(), stream: None });
     }
     let mut args = Args::new(&function.params, &limits);
     args.query(&pairs).map_err(refused)?;
-    let mut request = Request::default();
+    let (mut request, mut stream) = (Request::default(), None);
     match body {
         Body::Empty => {}
+        Body::Stream(body) if function.body_stream.is_some() => stream = Some(body),
+        Body::Stream(_) => {
+            return Err(Error::internal(anyhow::anyhow!("a stream for a function that takes none")));
+        }
         Body::Form(parts) => request = form(function, &mut args, parts)?,
         Body::Bytes { content_type, bytes } => match (function.raw_body, bytes_param(function)) {
             // The guest reads the body itself.
-            (true, _) if function.raw_answer => request = Request { body: bytes, content_type },
+            (true, _) if function.guest_reads() => {
+                request = Request { body: bytes, content_type };
+            }
             // One of several parameters is the body, unless the caller sent all of them in a document.
             (true, Some(index)) if !content_type.as_deref().is_some_and(is_document) => {
                 let value = decode_byte_field(&Shape::Bytes, &bytes, &limits).map_err(refused)?;
@@ -50,7 +69,15 @@ pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Requ
         },
     }
     let values = args.finish().map_err(|error| refused_of(error, function))?;
-    Ok((Given::Values(values), request))
+    if function.body_stream.is_some() && stream.is_none() {
+        stream = Some(whole(std::mem::take(&mut request.body)));
+    }
+    Ok(Resolved { given: Given::Values(values), request, stream })
+}
+
+/// A stream of what is all there.
+fn whole(bytes: Bytes) -> Stream {
+    http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
 
 /// All parameters of one call in a WAVE document, for callers that have no request of their own. A
@@ -59,7 +86,7 @@ pub fn resolve(function: &Function, arguments: Arguments) -> Result<(Given, Requ
 /// # Errors
 /// `bad-arguments` for such a function, and for one that reads the body itself.
 pub fn from_wave(function: &Function, text: &str) -> Result<Body, Error> {
-    if function.raw_answer {
+    if function.guest_reads() {
         return Err(Error::new(
             Kind::BadArguments,
             "found WAVE for a function that reads the request body itself, expected its parameters as plain \
@@ -87,7 +114,7 @@ pub fn from_wave(function: &Function, text: &str) -> Result<Body, Error> {
 const WAVE: &str = "text/x-wave";
 
 /// The body is the lone parameter, whatever its media type.
-fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request), Error> {
+fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<Bytes, Error> {
     if let Some((name, _)) = pairs.first() {
         return Err(Error::new(
             Kind::BadArguments,
@@ -95,9 +122,12 @@ fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request)
         )
         .at(Phase::Instantiate));
     }
-    let bytes = match body {
+    Ok(match body {
         Body::Empty => Bytes::new(),
         Body::Bytes { bytes, .. } => bytes,
+        Body::Stream(_) => {
+            return Err(Error::internal(anyhow::anyhow!("a stream for a function that takes bytes")));
+        }
         Body::Form(mut parts) => match (parts.pop(), parts.len()) {
             (Some(part), 0) => part.bytes,
             (_, rest) => {
@@ -111,8 +141,7 @@ fn lone_bytes(pairs: &[(String, String)], body: Body) -> Result<(Given, Request)
                 .at(Phase::Instantiate));
             }
         },
-    };
-    Ok((Given::Bytes(bytes), Request::default()))
+    })
 }
 
 /// Fields of a URL-encoded document; each costs many times its bytes before it is checked.
@@ -166,7 +195,7 @@ fn form(function: &Function, args: &mut Args<'_>, parts: Vec<Part>) -> Result<Re
     let mut rest = rest.into_iter();
     match (rest.next(), rest.next()) {
         (None, _) => Ok(Request::default()),
-        (Some(part), None) if function.raw_answer => {
+        (Some(part), None) if function.guest_reads() => {
             Ok(Request { body: part.bytes, content_type: part.content_type })
         }
         (Some(part), None) if part.file && function.raw_body => match bytes_param(function) {
@@ -219,7 +248,7 @@ fn refused(error: ArgError) -> Error {
 /// A missing argument of a function that reads the raw body: say where the others come from.
 fn refused_of(error: ArgError, function: &Function) -> Error {
     let mut problem = refused(error);
-    if function.raw_answer {
+    if function.guest_reads() {
         problem
             .detail
             .push_str("; the body is the task's own, its parameters come from the query: ?name=value");

@@ -3,6 +3,7 @@
 //! The future made here is what the pool polls; between two polls the guest is parked on its own
 //! stack. A fresh store and instance for every run, dropped with it. Knows no queue and no HTTP.
 
+use super::arguments::Resolved;
 use super::component::Returned;
 use super::observed::Observed;
 use super::{Call, Function, Granted, Module, Prepared, Runtime, arguments, epoch, grants, outcome};
@@ -67,7 +68,7 @@ impl Start {
             .functions
             .get(function)
             .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {function} out of range")))?;
-        let (given, request) = arguments::resolve(function, arguments)?;
+        let Resolved { mut given, request, stream } = arguments::resolve(function, arguments)?;
         let progress = observed.progress.clone();
         let host = Host::new(run.clone(), limits.memory, limits.output, request, progress, granted.0);
         let mut store = runtime.store(host, &limits, run);
@@ -82,6 +83,9 @@ impl Start {
             observed.stop(error);
             Error::new(Kind::Cancelled, "stopped")
         };
+        if let (Some(stream), Some((position, _))) = (stream, &function.body_stream) {
+            given.insert(*position, stream, &mut store).map_err(Error::internal)?;
+        }
         let returned = match (&prepared.module, &function.call) {
             (Module::Component(linked), Call::Component(export)) => {
                 let instance = linked.0.instantiate_async(&mut store).await;
@@ -184,6 +188,9 @@ fn written(
         }
         (Some(shape), Some(value)) if format == Format::Wave => wave_output(shape, &value, limits),
         (Some(shape), Some(value)) => json_output(shape, &value, limits),
+        (None, Some(Val::Stream(_))) => {
+            Err(Error::internal(anyhow::anyhow!("a function that gives a stream was called for a value")))
+        }
         _ => Ok(Output::Empty),
     }
 }
@@ -239,7 +246,7 @@ fn encoded(error: EncodeError, limits: &Limits) -> Error {
 }
 
 /// The error of a guest that returned `err`, with the value as JSON.
-fn task_error(shape: Option<&Shape>, value: Option<Val>, limits: &Limits) -> Error {
+pub(super) fn task_error(shape: Option<&Shape>, value: Option<Val>, limits: &Limits) -> Error {
     let mut error = Error::new(Kind::TaskError, "the function returned an error");
     if let (Some(shape), Some(value)) = (shape, value) {
         let mut out = Vec::new();

@@ -1,21 +1,25 @@
 //! Kind: component with typed exports. Which functions it has, and how one is called.
 //!
 //! Every exported function whose types can cross becomes callable: dynamically through values, or,
-//! for functions of bytes alone, through a typed call that copies at memory speed. Functions that
-//! use resources, streams or futures are listed as hidden, with the reason. Knows nothing of the
-//! pool, of HTTP or of limits' sources.
+//! for functions of bytes alone, through a typed call that copies at memory speed. A `stream<u8>` may
+//! be the whole body, of the request or of the response. Functions that use resources, futures or
+//! other streams are listed as hidden, with the reason. Knows nothing of the pool, of HTTP or of limits'
+//! sources.
 
 use super::detect::Survey;
+use super::raw::RawUse;
 use super::{Answer, Call, Function, Hidden};
 use crate::error::LoadError;
-use crate::values::{Param, Shape};
+use crate::exchange::Stream;
+use crate::values::{NotExposed, Param, Shape};
 use bytes::Bytes;
-use unblock_host::Host;
+use http_body_util::BodyExt as _;
+use unblock_host::{Host, Input};
 use wasmtime::Store;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Val};
+use wasmtime::component::{Component, ComponentExportIndex, Func, InstancePre, Type, Val};
 
-/// The interface that makes a task's functions take the raw request body.
+/// The interface through which functions read the raw request body and write the raw response.
 const BODY_INTERFACE: &str = "unblock:task/body@";
 
 /// A compiled component with its imports resolved.
@@ -60,6 +64,25 @@ pub enum Given {
     Bytes(Bytes),
 }
 
+impl Given {
+    /// Puts the caller's body among the parameters, as a stream.
+    ///
+    /// # Errors
+    /// The store's table is full.
+    pub(super) fn insert(
+        &mut self,
+        position: usize,
+        stream: Stream,
+        store: &mut Store<Host>,
+    ) -> wasmtime::Result<()> {
+        let input = Input::new(stream.map_err(std::io::Error::other).boxed_unsync());
+        if let Self::Values(values) = self {
+            values.insert(position.min(values.len()), input.into_value(store)?);
+        }
+        Ok(())
+    }
+}
+
 /// The functions of `component`, and the exports that cannot be called.
 ///
 /// # Errors
@@ -68,7 +91,7 @@ pub fn functions(component: &Component, survey: &Survey) -> Result<(Vec<Function
     let mut walk = Walk {
         component,
         survey,
-        raw_body: survey.imports.iter().any(|(name, _)| name.starts_with(BODY_INTERFACE)),
+        raw: survey.imports.iter().any(|(name, _)| name.starts_with(BODY_INTERFACE)),
         functions: Vec::new(),
         hidden: Vec::new(),
     };
@@ -122,7 +145,8 @@ pub fn beside(component: &Component, main: &str) -> Vec<Hidden> {
 struct Walk<'a> {
     component: &'a Component,
     survey: &'a Survey,
-    raw_body: bool,
+    /// Whether functions may use raw bodies at all.
+    raw: bool,
     functions: Vec<Function>,
     hidden: Vec<Hidden>,
 }
@@ -165,25 +189,40 @@ impl Walk<'_> {
         index: ComponentExportIndex,
         ty: &ComponentFunc,
     ) -> Result<Function, String> {
-        let mut params = Vec::new();
-        for (param, ty) in ty.params() {
+        let (mut params, mut body_stream) = (Vec::new(), None);
+        for (position, (param, ty)) in ty.params().enumerate() {
+            if is_byte_stream(&ty) {
+                if let Some((_, other)) = body_stream.replace((position, param.to_owned())) {
+                    return Err(format!(
+                        "parameters {other} and {param}: two streams, and a request has one body"
+                    ));
+                }
+                continue;
+            }
             let shape = Shape::from_type(&ty).map_err(|why| format!("parameter {param}: {why}"))?;
             params.push(Param::new(param, shape));
         }
-        let returned = match ty.results().next() {
-            None => None,
-            Some(ty) => Some(Shape::from_type(&ty).map_err(|why| format!("result: {why}"))?),
-        };
-        let (result, error) = match returned {
-            Some(Shape::Result(sides)) => (sides.ok.clone(), Some(sides.err.clone())),
-            plain => (plain, None),
+        let returned = ty.results().next();
+        let streamed = returned.as_ref().and_then(streamed).transpose();
+        let streamed = streamed.map_err(|why| format!("result: {why}"))?;
+        let (result, error) = match (&returned, &streamed) {
+            (None, _) => (None, None),
+            (_, Some(error)) => (None, error.clone()),
+            (Some(ty), None) => match Shape::from_type(ty).map_err(|why| format!("result: {why}"))? {
+                Shape::Result(sides) => (sides.ok.clone(), Some(sides.err.clone())),
+                plain => (Some(plain), None),
+            },
         };
         let bytes = match params.as_slice() {
-            [Param { shape: Shape::Bytes, .. }] => bytewise(result.as_ref(), error.as_ref()),
+            [Param { shape: Shape::Bytes, .. }] if body_stream.is_none() && streamed.is_none() => {
+                bytewise(result.as_ref(), error.as_ref())
+            }
             _ => None,
         };
+        let raw = if self.raw { self.survey.raw.of(name) } else { RawUse::default() };
         let lone_bytes = params.iter().filter(|param| param.shape == Shape::Bytes).count() == 1;
         let answer = match &result {
+            None if streamed.is_some() => Answer::Stream,
             None => Answer::Empty,
             Some(Shape::String) => Answer::Text,
             Some(Shape::Bytes) => Answer::Binary,
@@ -196,11 +235,29 @@ impl Walk<'_> {
             params,
             result,
             error,
-            raw_body: self.raw_body || lone_bytes,
-            raw_answer: self.raw_body,
+            raw_body: raw.body || lone_bytes || body_stream.is_some(),
+            reads_body: raw.body,
+            body_stream,
+            raw_answer: raw.answer,
             answer,
             call: Call::Component(Export { index, bytes }),
         })
+    }
+}
+
+fn is_byte_stream(ty: &Type) -> bool {
+    matches!(ty, Type::Stream(stream) if matches!(stream.ty(), Some(Type::U8)))
+}
+
+/// For a result that is a stream of bytes, or a `result` of one: the error's type, as
+/// [`Function::error`] has it.
+fn streamed(ty: &Type) -> Option<Result<Option<Option<Shape>>, NotExposed>> {
+    match ty {
+        ty if is_byte_stream(ty) => Some(Ok(None)),
+        Type::Result(result) if result.ok().is_some_and(|ok| is_byte_stream(&ok)) => {
+            Some(result.err().map(|err| Shape::from_type(&err)).transpose().map(Some))
+        }
+        _ => None,
     }
 }
 

@@ -116,6 +116,8 @@ fn function(name: &str, index: ModuleExport, ty: &FuncType, notes: &Notes) -> Re
         result,
         error: None,
         raw_body: false,
+        reads_body: false,
+        body_stream: None,
         raw_answer: false,
         call: Call::Core(Export { index, results: count }),
     })

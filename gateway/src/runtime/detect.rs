@@ -7,6 +7,7 @@
 use super::command::{RUN, START};
 use super::docs::Docs;
 use super::http_guest::{HANDLER_P2, HANDLER_P3};
+use super::raw::Raw;
 use crate::error::LoadError;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -34,6 +35,8 @@ pub struct Survey {
     pub memory_min: u64,
     /// Doc comments found in it.
     pub docs: Docs,
+    /// Whose bodies are raw.
+    pub raw: Raw,
     /// Whether it was compiled by Go, whose programs ask for their directories at start.
     pub go: bool,
     carries_component_types: bool,
@@ -240,6 +243,7 @@ pub fn survey(binary: &[u8], features: WasmFeatures) -> Result<Survey, LoadError
                 survey.carries_component_types |= depth == 1 && section.name().starts_with("component-type");
                 survey.go |= section.name() == "go:buildid";
                 survey.docs.read(section.name(), section.data());
+                survey.raw.read(section.name(), section.data());
             }
             _ => {}
         }

@@ -2,13 +2,14 @@
 //!
 //! The head of the response is sent as soon as it is known, its body flows while the guest runs, and
 //! the guest may go on after both within its budgets. How each kind of guest is driven stands in
-//! `http_guest.rs` and `command.rs`. Knows no queue and no server.
+//! `http_guest.rs`, `command.rs` and `stream_call.rs`. Knows no queue and no server.
 
+use super::arguments::{self, Resolved};
 use super::call::{Clock, Done};
 use super::observed::Observed;
-use super::{Granted, Module, Prepared, Runtime, command, epoch, http_guest, outcome};
+use super::{Function, Granted, Module, Prepared, Runtime, command, epoch, http_guest, outcome, stream_call};
 use crate::error::{Error, Kind};
-use crate::exchange::{Exchange, Fate, Head};
+use crate::exchange::{Command, Exchange, Fate, Head, Stream};
 use crate::limits::Limits;
 use crate::task::{Phase, Timing};
 use std::sync::Arc;
@@ -49,6 +50,33 @@ impl From<Error> for Fault {
     }
 }
 
+/// What the guest is asked, with a call's arguments decoded.
+enum Asked<'a> {
+    Http(http::Request<Stream>),
+    Command(Command),
+    Call(&'a Function, Resolved),
+}
+
+impl<'a> Asked<'a> {
+    /// Beside it, what a guest that uses `unblock:task/body` reads.
+    fn of(prepared: &'a Prepared, exchange: Exchange) -> Result<(Self, Request), Error> {
+        Ok(match exchange {
+            Exchange::Http(request) => (Self::Http(request), Request::default()),
+            Exchange::Command(command) => (Self::Command(command), Request::default()),
+            Exchange::Call(call) => {
+                let index = call.function;
+                let function = prepared
+                    .functions
+                    .get(index)
+                    .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {index} out of range")))?;
+                let mut resolved = arguments::resolve(function, call.arguments)?;
+                let request = std::mem::take(&mut resolved.request);
+                (Self::Call(function, resolved), request)
+            }
+        })
+    }
+}
+
 /// Closes a pipe whatever happens to the run.
 struct Closing(Pipe);
 
@@ -72,16 +100,22 @@ impl StartExchange {
         // Dropped in the reverse order: first the fate is told, then the store goes, which ends the
         // bodies it writes, then the pipe.
         let pipe = Closing(Pipe::default());
-        let (request, progress) = (Request::default(), observed.progress.clone());
+        let (asked, request) = Asked::of(&prepared, exchange)?;
+        let progress = observed.progress.clone();
         let host = Host::new(run.clone(), limits.memory, limits.output, request, progress, granted.0);
         let mut store = runtime.store(host, &limits, run);
         let watch = fate.watch();
-        let ended = match (&prepared.module, exchange) {
-            (Module::Http(linked), Exchange::Http(request)) => {
+        let ended = match (&prepared.module, asked) {
+            (Module::Http(linked), Asked::Http(request)) => {
                 http_guest::serve(linked, &mut store, request, head, &mut clock, timing).await
             }
-            (Module::Command(linked), Exchange::Command(command)) => {
+            (Module::Command(linked), Asked::Command(command)) => {
                 command::execute(linked, &mut store, command, &pipe.0, head, &mut clock, timing).await
+            }
+            (Module::Component(linked), Asked::Call(function, resolved)) => {
+                let parts =
+                    stream_call::Parts { linked, function, resolved, limits: &limits, pipe: &pipe.0, head };
+                stream_call::execute(parts, &mut store, &mut clock, timing).await
             }
             _ => Err(Error::internal(anyhow::anyhow!("an exchange of another kind than its module")).into()),
         };

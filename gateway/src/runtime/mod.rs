@@ -2,7 +2,7 @@
 //!
 //! A module is judged once, at load: its kind (`detect.rs`), what it imports (`imports.rs`), which
 //! of its exports can be called and with which types (`component.rs`, `core_module.rs`), or how it
-//! takes streams (`http_guest.rs`, `command.rs`). What all
+//! takes streams (`http_guest.rs`, `command.rs`, `stream_call.rs`). What all
 //! kinds share stands once: the engine's knobs (`engine.rs`), the store's data and what guests may
 //! import (the crate `unblock_host`), the epoch callback (`epoch.rs`), and how an end of any sort
 //! becomes an error (`outcome.rs`). This layer knows no server, no files but its own cache (`cache.rs`) and
@@ -26,6 +26,8 @@ mod imports;
 mod observed;
 mod outcome;
 mod prepare;
+mod raw;
+mod stream_call;
 
 pub use arguments::from_wave;
 pub use call::{Done, Start};
@@ -67,6 +69,8 @@ pub enum Answer {
     Text,
     /// A `list<u8>`: `application/octet-stream`.
     Binary,
+    /// A `stream<u8>`: the same, as the guest writes it.
+    Stream,
     /// Anything else: `application/json`.
     Json,
 }
@@ -85,9 +89,14 @@ pub struct Function {
     pub result: Option<Shape>,
     /// `Some` if the function returns a top-level `result`; the inner option is the error's type.
     pub error: Option<Option<Shape>>,
-    /// Whether the raw request body goes to the guest (a lone `list<u8>` parameter, or a task that
-    /// imports `unblock:task/body`); other parameters then come from path and query.
+    /// Whether the raw request body goes to the guest (as a `list<u8>` or a `stream<u8>`, or through
+    /// `unblock:task/body`); other parameters then come from path and query.
     pub raw_body: bool,
+    /// Whether the guest reads the body itself, through `unblock:task/body`.
+    pub reads_body: bool,
+    /// The parameter that is the request's body as a `stream<u8>`, by position and name. It is not among
+    /// [`Function::params`].
+    pub body_stream: Option<(usize, String)>,
     /// Whether the guest may write the raw response itself.
     pub raw_answer: bool,
     /// How its result is written.
@@ -158,12 +167,18 @@ impl Function {
     pub fn input(&self) -> Input {
         match &self.call {
             Call::Component(export) if export.takes_bytes() => Input::Body,
-            _ if self.raw_answer => Input::Guest,
+            _ if self.guest_reads() => Input::Guest,
             _ => match arguments::bytes_param(self) {
                 Some(index) if self.raw_body => Input::BodyAs(index),
                 _ => Input::Arguments,
             },
         }
+    }
+
+    /// Whether the body is the guest's to read, as it comes or whole.
+    #[must_use]
+    pub fn guest_reads(&self) -> bool {
+        self.reads_body || self.body_stream.is_some()
     }
 
     /// The name that no other function of the task has: `interface#function`, or the plain name.
@@ -178,10 +193,17 @@ impl Function {
     /// The function's type in WIT syntax: `func(seconds: f64) -> result<string, string>`.
     #[must_use]
     pub fn signature(&self) -> String {
-        let params: Vec<String> =
+        let mut params: Vec<String> =
             self.params.iter().map(|param| format!("{}: {}", param.name, param.shape)).collect();
+        if let Some((position, name)) = &self.body_stream {
+            params.insert((*position).min(params.len()), format!("{name}: stream<u8>"));
+        }
         let mut text = format!("func({})", params.join(", "));
-        match (&self.result, &self.error) {
+        let result = match self.answer {
+            Answer::Stream => Some("stream<u8>".to_owned()),
+            _ => self.result.as_ref().map(Shape::to_string),
+        };
+        match (&result, &self.error) {
             (None, None) => {}
             (Some(ok), None) => text.push_str(&format!(" -> {ok}")),
             (None, Some(None)) => text.push_str(" -> result"),

@@ -88,9 +88,9 @@ impl Runtime {
         let mut survey = detect::survey(&assembled, features)?;
         let mut binary = assembled;
         if let Some(component) = detect::componentize(binary.clone(), &survey)? {
-            let docs = std::mem::take(&mut survey.docs);
+            let (docs, raw) = (std::mem::take(&mut survey.docs), std::mem::take(&mut survey.raw));
             survey = detect::survey(&component, features)?;
-            survey.docs = docs;
+            (survey.docs, survey.raw) = (docs, raw);
             binary = component.into();
         }
         // With extra imports the core linker itself is asked, below.

@@ -12,8 +12,7 @@ const CHUNK_BYTES: u32 = 64 * 1024;
 /// The raw body of the request, as a parameter of a task.
 ///
 /// Read it whole, chunk by chunk, or as any [`Read`] or [`BufRead`]; bytes come in order and each
-/// once. The task's other parameters come from the query string, and so do those of all functions of
-/// the crate.
+/// once. The function's other parameters come from the query string.
 ///
 /// In a test of the task, `Body::from` bytes takes the place of a request.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ pub fn of(function: &Function) -> Vec<(String, Value)> {
         Answer::Text => {
             content.insert("text/plain".to_owned(), json!({ "schema": { "type": "string" } }));
         }
-        Answer::Binary => {
+        Answer::Binary | Answer::Stream => {
             content.insert("application/octet-stream".to_owned(), json!({ "schema": binary() }));
         }
         Answer::Json => {}
@@ -40,7 +40,7 @@ pub fn of(function: &Function) -> Vec<(String, Value)> {
                 format!("The result, `{shape}`, or what the task wrote, in the media type it chose.")
             }
             (false, Some(shape)) => format!("The result, `{shape}`."),
-            (false, None) => String::new(),
+            (false, None) => "Bytes, as the task writes them.".to_owned(),
         };
         responses.push((
             "200".to_owned(),

@@ -2,7 +2,8 @@
 //!
 //! The attribute reads the signature and starts the chain that collects definitions (`chain.rs`);
 //! `finish` reads the signature again, now with all definitions at hand, and writes the module:
-//! wit-bindgen's bindings, the function behind them, and the documentation as a custom section.
+//! wit-bindgen's bindings, the function behind them, and as custom sections the documentation and
+//! whether bodies are raw.
 
 use crate::chain::{self, Goal};
 use crate::convert::Generated;
@@ -167,6 +168,19 @@ struct RawBodies {
     answer: bool,
 }
 
+impl RawBodies {
+    /// The function's line in the section `unblock:raw`, which tells the gateway whose bodies are raw;
+    /// the linker puts the lines of all functions together.
+    fn told(&self, name: &str) -> Option<String> {
+        match (self.body.is_some(), self.answer) {
+            (false, false) => None,
+            (true, false) => Some(format!("{name} body\n")),
+            (false, true) => Some(format!("{name} answer\n")),
+            (true, true) => Some(format!("{name} body answer\n")),
+        }
+    }
+}
+
 fn raw(parts: &Parts, table: &Table, signature: &Signature) -> Result<RawBodies> {
     let is = |ty: &Ty, shape: &Shape| match ty {
         Ty::Named(place) => table.definitions.get(*place).is_some_and(|found| found.shape == *shape),
@@ -253,6 +267,15 @@ fn module(
     let section_bytes = Literal::byte_string(&section);
     let section_length = section.len();
     let module = format_ident!("__unblock_task_{}", signature.ident.unraw());
+    let raw_use = raw.told(name).map(|line| {
+        let (bytes, length) = (Literal::byte_string(line.as_bytes()), line.len());
+        quote! {
+            #[cfg(target_family = "wasm")]
+            #[used]
+            #[unsafe(link_section = "unblock:raw")]
+            static RAW_BODIES: [u8; #length] = *#bytes;
+        }
+    });
     quote! {
         #[doc(hidden)]
         #[allow(warnings, unsafe_code, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated")]
@@ -269,6 +292,8 @@ fn module(
             #[used]
             #[unsafe(link_section = "package-docs")]
             static PACKAGE_DOCS: [u8; #section_length] = *#section_bytes;
+
+            #raw_use
         }
     }
 }

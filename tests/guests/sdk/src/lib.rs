@@ -42,6 +42,19 @@ fn nested(
     (list, option, result, empty)
 }
 
+/// Reads the raw request body; the functions beside it don't.
+#[unblock::task]
+fn weigh(mut body: unblock::Body, twice: bool) -> u64 {
+    let bytes = body.read_all().len() as u64;
+    if twice { bytes * 2 } else { bytes }
+}
+
+/// Writes the raw response, and takes its arguments like any other function.
+#[unblock::task]
+fn draw(text: String, times: u8) -> unblock::Raw {
+    unblock::Raw::new("text/x-drawing", text.repeat(times.into()).into_bytes())
+}
+
 /// Gives back what it got; the function has the name of a type.
 #[unblock::task]
 fn shape(shapes: Vec<Shape>) -> Vec<Shape> {
