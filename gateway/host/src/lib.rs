@@ -16,6 +16,7 @@ mod preview1;
 mod progress;
 mod sockets;
 mod stdio;
+mod waiters;
 
 pub use files::DirectoryGone;
 pub use grants::{Dir, Grants, Peer, Refusal, Refused, Target};
