@@ -32,14 +32,17 @@ GUESTS = {
     "cgi": COMMAND,
 }  # fmt: skip
 
+# What of it ends at a budget.
+SLOW = {"silent", "loop-before", "loop", "hungry", "sleep"}
+
 # The WAVE texts that the document has as examples.
 EXAMPLES = set()
 
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    for item in raw_schema["paths"].values():
-        for operation in item.values():
+    for path, item in raw_schema["paths"].items():
+        for method, operation in item.items():
             content = operation.get("requestBody", {}).get("content", {})
             if "text/x-wave" in content:
                 # A schema can only say that WAVE is text: what is generated is JSON, and `wave` spells it.
@@ -48,15 +51,19 @@ def before_load_schema(context, raw_schema):
             if content.pop("*/*", None) is not None:
                 # Of media types that it may choose, schemathesis takes those that it knows.
                 content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
-            behave(operation)
+            behave(operation, once_each=path.startswith("/tasks/") and method in ("get", "post"))
 
 
-def behave(operation):
+def behave(operation, once_each):
     """Has a test guest asked for its behaviours, beside any paths."""
-    names = [GUESTS[tag] for tag in operation.get("tags", []) if tag in GUESTS]
-    for parameter in operation.get("parameters", []) if names else []:
-        if parameter.get("in") == "path":
-            parameter["schema"] = {"anyOf": [{"enum": names[0].split()}, parameter["schema"]]}
+    for names in (GUESTS[tag].split() for tag in operation.get("tags", []) if tag in GUESTS):
+        for parameter in operation.get("parameters", []):
+            if parameter.get("in") == "path":
+                parameter["schema"] = {"anyOf": [{"enum": names}, parameter["schema"]]}
+                if once_each:
+                    # The time of an operation is up after the first slow one.
+                    quick = [name for name in names if name not in SLOW]
+                    parameter["examples"] = {name: {"value": name} for name in quick}
 
 
 @schemathesis.serializer("text/x-wave")
@@ -85,18 +92,31 @@ def multipart(context, value):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Drops forms that would be another: in one everything is a text, what is there once is a list of one, and an
-    empty list is not there."""
-    if case.media_type != "multipart/form-data" or not isinstance(case.body, dict):
-        return True
+    """Drops wrong requests that are right ones on the wire, or that are taken although the document leaves them out."""
+    form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
+    return not (empty_flag(case) or (form and other_form(case)))
+
+
+def empty_flag(case):
+    """In a query, an empty text is no flag."""
+    parameters = case.operation.definition.raw.get("parameters", [])
+    flags = {one.get("name") for one in parameters if one.get("schema", {}).get("uniqueItems")}
+    return any("" in value for name, value in (case.query or {}).items() if name in flags and hasattr(value, "__iter__"))
+
+
+def other_form(case):
+    """In a form everything is a text, what is there once is a list of one, and an empty list is not there."""
     form = case.operation.get_body_for_media_type(case.media_type).definition
+    if list(form["schema"]["properties"]) == ["file"] and len(case.body) == 1:
+        # The only part is the body, whatever its name.
+        return "file" not in case.body
     for name, schema in form["schema"]["properties"].items():
         of_json = form.get("encoding", {}).get(name, {}).get("contentType") == "application/json"
         if schema.get("type") == "array" and not of_json and name in case.body:
             value = case.body[name]
             if not isinstance(value, list) or not value or not all(isinstance(item, (str, bytes)) for item in value):
-                return False
-    return True
+                return True
+    return False
 
 
 @schemathesis.hook
