@@ -167,15 +167,16 @@ compile() { # TARGET ARGUMENT...
     cargo build --quiet --profile guest --target "$for_target" --target-dir "$out" "$@"
 }
 
-# The guests of the tests: one binary for both kinds of WASI command, one handler for each wasi:http,
-# functions over streams, and a task for the SDK.
+# The guests of the tests: one binary for WASI commands of 0.2 and preview 1, one for those of 0.3, one
+# handler for each wasi:http, functions over streams, and a task for the SDK.
 install_guests() {
   compile "$preview1" -p guest-command
   mkdir -p "$out/guests"
   local pair
   for pair in "$target/guest/guest_http_p2 http-p2" "$target/guest/guest_http_p3 http-p3" \
     "$target/guest/guest-command command" "$preview1/guest/guest-command command-preview1" \
-    "$target/guest/guest_flow flow" "$target/guest/guest_sdk sdk" "$target/guest/probe probe"; do
+    "$target/guest/guest_command_p3 command-p3" "$target/guest/guest_flow flow" \
+    "$target/guest/guest_sdk sdk" "$target/guest/probe probe"; do
     cp "$out/${pair% *}.wasm" "$out/guests/${pair#* }.wasm"
   done
 }
@@ -200,8 +201,8 @@ main() {
   [ "${#names[@]}" -gt 0 ] || fail "no folder of $tasks holds a task"
   for name in "${names[@]}"; do packages+=(-p "$name"); done
   say "compiling ${names[*]}"
-  compile "$target" "${packages[@]}" -p guest-http-p2 -p guest-http-p3 -p guest-command -p guest-flow -p guest-sdk \
-    -p probe
+  compile "$target" "${packages[@]}" -p guest-http-p2 -p guest-http-p3 -p guest-command -p guest-command-p3 \
+    -p guest-flow -p guest-sdk -p probe
   install_guests
 
   for name in "${names[@]}"; do

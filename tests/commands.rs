@@ -1,4 +1,4 @@
-//! WASI commands, 0.2, preview 1 and 0: streams, arguments, exit codes, and what a bad one does.
+//! WASI commands, 0.2, 0.3, preview 1 and 0: streams, arguments, exit codes, and what a bad one does.
 
 use crate::support::process::run;
 use crate::support::{Gateway, Server, client, guest, until};
@@ -6,11 +6,16 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use std::time::Duration;
 
-const BOTH: [&str; 2] = ["command", "command-preview1"];
+const ALL: [&str; 3] = ["command", "command-preview1", "command-p3"];
+
+/// The code that the caller sees of one above 1: WASI 0.2 and 0.3 tell success from failure and no more.
+fn code_of(name: &str, code: i32) -> i32 {
+    if name == "command-preview1" { code } else { 1 }
+}
 
 fn server_with(manifest: &str) -> Server {
     let mut gateway = Gateway::new();
-    for name in BOTH {
+    for name in ALL {
         gateway = gateway.file(&format!("{name}.wasm"), guest(name)).manifest(name, manifest);
     }
     gateway.start()
@@ -27,7 +32,7 @@ async fn calm(server: &Server) {
 #[tokio::test]
 async fn the_body_is_standard_input_and_standard_output_the_response() {
     let server = server();
-    for name in BOTH {
+    for name in ALL {
         let told = server.json_of(name).await;
         assert_eq!(told["kind"], "command", "{told:#}");
         let text = "grün\n".repeat(100_000);
@@ -49,7 +54,7 @@ async fn the_body_is_standard_input_and_standard_output_the_response() {
 #[tokio::test]
 async fn path_and_query_are_arguments() {
     let server = server();
-    for name in BOTH {
+    for name in ALL {
         let reply = server.get(&format!("/tasks/{name}/args/a%20b/c%2Fd?arg=e+f&arg=")).await;
         assert_eq!(reply.ok(), "args\na b\nc/d\ne f\n\n", "{name}");
         let problem = server.get(&format!("/tasks/{name}/args?x=1")).await.problem(400, "bad-arguments");
@@ -62,10 +67,9 @@ async fn path_and_query_are_arguments() {
 #[tokio::test]
 async fn an_exit_code_is_an_error_with_the_last_words() {
     let server = server();
-    for (name, code) in BOTH.into_iter().zip([1, 3]) {
+    for (name, code) in ALL.map(|name| (name, code_of(name, 3))) {
         let problem =
             server.get(&format!("/tasks/{name}/exit/3/so/it/goes")).await.problem(422, "task-error");
-        // WASI 0.2 tells success from failure and no more.
         assert_eq!(problem["value"], json!({"exit_code": code}), "{problem:#}");
         assert!(problem["stderr"].as_str().unwrap().contains("goes"), "{problem:#}");
         let problem = server.get(&format!("/tasks/{name}/panic")).await.problem(500, "trap");
@@ -82,7 +86,7 @@ async fn an_exit_code_is_an_error_with_the_last_words() {
 #[tokio::test]
 async fn hostile_commands_harm_nobody() {
     let server = server_with("[limits]\nwall = \"8s\"\ncpu = \"500ms\"\nmemory = \"32MiB\"\n");
-    for name in BOTH {
+    for name in ALL {
         server.get(&format!("/tasks/{name}/loop")).await.problem(504, "cpu-exceeded");
         // Writes for ever: the reader decides how fast, and its end is the command's.
         let response = client().get(server.url(&format!("/tasks/{name}/flood"))).send().await.unwrap();
@@ -103,7 +107,7 @@ async fn hostile_commands_harm_nobody() {
 #[tokio::test]
 async fn a_million_small_writes_arrive() {
     let server = server_with("[limits]\ncpu = \"20s\"\n");
-    for name in BOTH {
+    for name in ALL {
         let reply = server.get(&format!("/tasks/{name}/drip/1000000")).await;
         assert_eq!(reply.status, 200, "{name}");
         assert!(reply.body.len() >= 1_000_000, "{name}: {}", reply.body.len());
@@ -113,7 +117,7 @@ async fn a_million_small_writes_arrive() {
 #[tokio::test]
 async fn input_is_read_as_it_comes() {
     let server = server();
-    for name in BOTH {
+    for name in ALL {
         let (sender, receiver) = tokio::sync::mpsc::channel::<Result<&'static str, std::io::Error>>(1);
         let pieces = futures_util::stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|piece| (piece, receiver))
@@ -129,6 +133,34 @@ async fn input_is_read_as_it_comes() {
 }
 
 #[tokio::test]
+async fn a_command_of_0_3_streams_is_slowed_down_and_ends_with_its_last_task() {
+    let server = server();
+    let of = |behaviour: &str| server.url(&format!("/tasks/command-p3/{behaviour}"));
+    // More than pipes hold, through the guest's memory and past it.
+    let body: Vec<u8> = (0..64 << 20).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for behaviour in ["cat", "splice"] {
+        let reply = server.send(client().post(of(behaviour)).body(body.clone())).await;
+        assert!(reply.status == 200 && reply.body == body, "{behaviour}: {}", reply.body.len());
+    }
+    // A reader that takes nothing: the guest waits.
+    let unread = client().get(of("source/1000000000000")).send().await.unwrap();
+    assert_eq!(unread.status(), 200);
+    until("the guest waits for its reader", async || server.pool().parked == 1).await;
+    drop(unread);
+    calm(&server).await;
+    for behaviour in ["source/200000", "hasty/200000"] {
+        assert_eq!(server.get(&format!("/tasks/command-p3/{behaviour}")).await.ok().len(), 200_000);
+    }
+    // Two streams that wait at the full pipe at once, and a task that goes on after the return.
+    assert_eq!(server.get("/tasks/command-p3/duet/1000000").await.ok().len(), 2_000_000);
+    let after = server.get("/tasks/command-p3/after").await;
+    assert_eq!(after.ok(), "before its return\nafter its return\n");
+    let quit = server.get("/tasks/command-p3/quit").await.problem(422, "task-error");
+    assert_eq!(quit["value"], json!({"exit_code": 1}), "{quit:#}");
+    assert_eq!(server.get("/tasks/command-p3/leave").await.ok(), "before the exit\n");
+}
+
+#[tokio::test]
 async fn a_manifest_may_state_the_media_type() {
     let server = server_with("content_type = \"application/json\"\n");
     let reply = server.send(client().post(server.url("/tasks/command/cat")).body("{}")).await;
@@ -138,7 +170,7 @@ async fn a_manifest_may_state_the_media_type() {
 #[tokio::test]
 async fn a_cgi_program_prints_its_own_header() {
     let server = server_with("interface = \"cgi\"\n");
-    for name in BOTH {
+    for name in ALL {
         let request = client()
             .post(server.url(&format!("/tasks/{name}/a/b?x=1&y")))
             .body("Status: 201 Made\r\nContent-Type: text/x-made\r\nX-Mine: 1\r\n\r\nbody");
@@ -253,7 +285,7 @@ async fn a_library_of_preview_1_is_called_by_its_functions() {
 
 #[test]
 fn the_command_line_runs_them_like_a_shell() {
-    for (name, code) in BOTH.into_iter().zip([1, 7]) {
+    for (name, code) in ALL.map(|name| (name, code_of(name, 7))) {
         let file = crate::support::repository().join(format!("target/guests/{name}.wasm"));
         let file = file.to_str().unwrap();
         let ended = run(&["run", file, "cat"], b"in and out");

@@ -25,6 +25,7 @@ mod loading;
 mod new;
 mod openapi;
 mod outgoing;
+mod outgoing_p3;
 mod samples;
 mod sdk;
 mod streams;

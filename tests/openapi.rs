@@ -3,7 +3,7 @@
 //! Requests generated from the document are the business of `tests/openapi/run`, the page in a real
 //! browser that of `tests/browser/run`.
 
-use crate::support::{Gateway, Server, client, repository, until};
+use crate::support::{Gateway, Server, client, guest, repository, until};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 
@@ -80,6 +80,27 @@ async fn results_and_errors_are_described_by_status_and_media_type() {
     let outcome = operation(&document, "post", "/tasks/types/an-outcome");
     let problem = &outcome["responses"]["422"]["content"]["application/problem+json"]["schema"]["allOf"][1];
     assert_eq!(problem["properties"]["value"], json!({"type": "string"}));
+}
+
+#[tokio::test]
+async fn a_guest_that_takes_any_method_is_described_with_every_one() {
+    let server =
+        Gateway::new().file("guest.wasm", guest("http-p3")).file("command.wasm", guest("command-p3")).start();
+    let document = document(&server).await;
+    let methods = |path: &str| -> HashSet<String> {
+        document["paths"][path].as_object().unwrap_or_else(|| panic!("no {path}")).keys().cloned().collect()
+    };
+    let all = ["get", "post", "put", "patch", "delete", "options", "trace"].map(str::to_owned);
+    for path in ["/tasks/guest/{path}", "/tasks/command/{argument}", "/tasks/command"] {
+        assert_eq!(methods(path), HashSet::from(all.clone()), "{path}");
+    }
+    for name in all {
+        let method = reqwest::Method::from_bytes(name.to_uppercase().as_bytes()).unwrap();
+        for (path, answer) in [("/tasks/guest/hello", "hello\n"), ("/tasks/command/args/a", "args\na\n")] {
+            let reply = server.send(client().request(method.clone(), server.url(path))).await;
+            assert_eq!((reply.status, reply.text().as_str()), (200, answer), "{name} {path}");
+        }
+    }
 }
 
 #[tokio::test]

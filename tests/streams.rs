@@ -305,8 +305,13 @@ async fn a_route_leads_to_the_whole_guest() {
     assert!(text.contains("/shop/a/b%2Fc/tell?x=1") && text.contains("Put"), "{text}");
     assert_eq!(server.get("/shop").await.status, 404, "the guest's own 404");
     server.send(client().post(server.url("/shop"))).await.problem(405, "method-not-allowed");
-    // What is the gateway's below a task stays so.
-    server.get("/tasks/guest/-/calls").await.problem(404, "unknown-path");
+    // What is the gateway's below a task stays so, by every method.
+    for method in ["GET", "POST", "PUT", "OPTIONS", "TRACE"] {
+        for path in ["/tasks/guest/-", "/tasks/guest/-/calls"] {
+            let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+            server.send(client().request(method, server.url(path))).await.problem(404, "unknown-path");
+        }
+    }
 }
 
 #[tokio::test]

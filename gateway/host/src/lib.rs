@@ -17,6 +17,7 @@ mod preview1;
 mod progress;
 mod sockets;
 mod stdio;
+mod waiters;
 
 pub use files::DirectoryGone;
 pub use flow::Outflow;

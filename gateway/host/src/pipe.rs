@@ -4,6 +4,7 @@
 //! sends to the guest's `stdin`. Both are bounded: a writer waits for room, which parks the run, so
 //! that a slow reader slows the guest down and nothing piles up. Knows bytes, not HTTP.
 
+use crate::waiters::Waiters;
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -32,7 +33,7 @@ struct Flow {
     /// Nobody reads any more.
     abandoned: bool,
     reader: Option<Waker>,
-    writer: Option<Waker>,
+    writers: Waiters,
 }
 
 impl Flow {
@@ -53,7 +54,7 @@ impl Flow {
         }
         match self.room() {
             0 => {
-                self.writer = Some(cx.waker().clone());
+                self.writers.add(cx.waker());
                 Poll::Pending
             }
             room => Poll::Ready(Ok(room)),
@@ -114,9 +115,7 @@ impl Drop for Reader {
         let mut flow = self.0.lock();
         flow.abandoned = true;
         flow.bytes = BytesMut::new();
-        if let Some(writer) = flow.writer.take() {
-            writer.wake();
-        }
+        flow.writers.wake_all();
     }
 }
 
@@ -131,9 +130,7 @@ impl Body for Reader {
         let mut flow = self.0.lock();
         if !flow.bytes.is_empty() {
             let bytes = flow.bytes.split().freeze();
-            if let Some(writer) = flow.writer.take() {
-                writer.wake();
-            }
+            flow.writers.wake_all();
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if flow.closed {
@@ -231,13 +228,15 @@ pub struct Input(Arc<Mutex<Source>>);
 struct Source {
     body: Option<UnsyncBoxBody<Bytes, io::Error>>,
     chunk: Bytes,
+    /// The body keeps one waker, whoever asked last: this one.
+    readers: Arc<Waiters>,
 }
 
 impl Input {
     /// An input that reads `body`.
     #[must_use]
     pub fn new(body: UnsyncBoxBody<Bytes, io::Error>) -> Self {
-        Self(Arc::new(Mutex::new(Source { body: Some(body), chunk: Bytes::new() })))
+        Self(Arc::new(Mutex::new(Source { body: Some(body), chunk: Bytes::new(), readers: Arc::default() })))
     }
 
     fn lock(&self) -> MutexGuard<'_, Source> {
@@ -252,10 +251,13 @@ impl Input {
 
 impl Source {
     /// Ready once `chunk` holds something; with `false`, at the end.
-    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+    fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<io::Result<bool>> {
         while self.chunk.is_empty() {
             let Some(body) = self.body.as_mut() else { return Poll::Ready(Ok(false)) };
-            match ready!(Pin::new(body).poll_frame(cx)) {
+            // Before the body is asked: what comes in between wakes as well.
+            self.readers.add(cx.waker());
+            let all = Waker::from(Arc::clone(&self.readers));
+            match ready!(Pin::new(body).poll_frame(&mut Context::from_waker(&all))) {
                 // Trailers are no input.
                 Some(Ok(frame)) => self.chunk = frame.into_data().unwrap_or_default(),
                 Some(Err(error)) => {
@@ -308,7 +310,7 @@ impl InputStream for Stream {
         }
         let mut source = self.input.lock();
         // Whoever finds nothing asks to be woken by `ready`.
-        match source.poll_chunk(&mut Context::from_waker(Waker::noop())) {
+        match source.poll_chunk(&Context::from_waker(Waker::noop())) {
             Poll::Pending => Ok(Bytes::new()),
             Poll::Ready(Ok(false)) => Err(StreamError::Closed),
             Poll::Ready(Ok(true)) => {
@@ -339,6 +341,9 @@ impl AsyncRead for Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::BodyExt as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
 
     fn next(reader: &mut Reader) -> Option<Bytes> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -369,5 +374,39 @@ mod tests {
         let mut pipe = Pipe::default();
         drop(pipe.reader());
         assert!(matches!(pipe.check_write(), Err(StreamError::Closed)));
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn several_streams_wait_at_one_pipe_and_at_one_input() {
+        let (first, second) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
+        let woken = || (first.0.load(Ordering::Relaxed), second.0.load(Ordering::Relaxed));
+        let pipe = Pipe::default();
+        let mut reader = pipe.reader();
+        pipe.lock().push(&[1; PIPE_BYTES_MAX]);
+        let body = pipe.reader().map_err(|never| match never {}).boxed_unsync();
+        for one in [&first, &second] {
+            let waker = Waker::from(Arc::clone(one));
+            let polled = Pin::new(&mut pipe.clone()).poll_write(&mut Context::from_waker(&waker), b"x");
+            assert!(polled.is_pending());
+        }
+        assert!(next(&mut reader).is_some());
+        assert_eq!(woken(), (1, 1));
+        // Two readers of what comes through the pipe.
+        let input = Input::new(body);
+        for one in [&first, &second] {
+            let waker = Waker::from(Arc::clone(one));
+            assert!(input.lock().poll_chunk(&Context::from_waker(&waker)).is_pending());
+        }
+        pipe.lock().push(b"x");
+        assert_eq!(woken(), (2, 2));
     }
 }

@@ -87,18 +87,24 @@ pub async fn below(
             let found = find(&snapshot, path);
             answer(&gateway, call, found, request).await
         }
+        // Nothing is there, by no method.
+        _ if reserved(path) => Context::of(&call).respond(&unknown_path(path)),
         Method::OPTIONS => options(METHODS),
         _ => Context::of(&call).respond(&other_method(request.method(), METHODS)),
     }
 }
 
+/// Whether a path `/tasks/{task}…` is the gateway's own below a task.
+fn reserved(path: &str) -> bool {
+    path.split('/').nth(3) == Some(RESERVED_SEGMENT)
+}
+
 /// The task that a path `/tasks/{task}…` names, if it takes requests as they come.
 fn streaming(snapshot: &Snapshot, path: &str) -> Option<Arc<Task>> {
     let below = path.strip_prefix("/tasks/")?;
-    let (name, rest) = below.split_once('/').unwrap_or((below, ""));
+    let name = below.split('/').next()?;
     let task = snapshot.task(&query::segment(name).ok()?).ok()?;
-    let reserved = rest.split('/').next() == Some(RESERVED_SEGMENT);
-    (task.prepared.kind.streams() && !reserved).then(|| Arc::clone(task))
+    (task.prepared.kind.streams() && !reserved(path)).then(|| Arc::clone(task))
 }
 
 /// Any path the gateway does not serve itself: a manifest's route, or nothing.

@@ -105,12 +105,12 @@ pub fn create(name: &str, language: Language, tasks: &Path, program: &str) -> Re
     if kit.module.is_some() {
         let _ = writeln!(report, "  {} check {tasks_shown}/{name}.wat", quoted(program));
     }
-    let _ = writeln!(report, "  {curl}");
     let _ = writeln!(
         report,
-        "\nA gateway that serves {tasks_shown} loads it by itself; to start one: {} serve --tasks {tasks_shown}",
+        "  {} serve --tasks {tasks_shown}     # in a terminal of its own; a gateway that runs already loads the task by itself",
         quoted(program)
     );
+    let _ = writeln!(report, "  {curl}");
     Ok(Made { report })
 }
 

@@ -129,7 +129,12 @@ impl Instance {
             Self::Core(start) => start.call_async(store, ()).await.map(Ok),
             Self::P2(command) => command.wasi_cli_run().call_run(store).await,
             Self::P3(command) => store
-                .run_concurrent(async |accessor| command.wasi_cli_run().call_run(accessor).await)
+                .run_concurrent(async |accessor| {
+                    let ended = command.wasi_cli_run().call_run(accessor).await?;
+                    // It may return while tasks of its own still write; they are part of it.
+                    poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                    Ok(ended)
+                })
                 .await
                 .and_then(|ended| ended),
         };

@@ -5,7 +5,7 @@
 //! while the guest is. Knows no addresses and no grants.
 
 use super::connect::{Duplex, tls_error};
-use super::{Answer, Io};
+use super::{Answer, Io, strip};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -72,7 +72,9 @@ pub(super) async fn exchange(
     }
     let body =
         |incoming| Received { incoming, between: timeouts.between_bytes, waiting: None }.boxed_unsync();
-    let response: Response<WasiBody> = response.map(body);
+    let mut response: Response<WasiBody> = response.map(body);
+    // The guest's answer to its own caller must not carry what was said of this connection.
+    strip(response.headers_mut());
     // Dropped, the driver is stopped, and the connection closed. How it ends is told to the body's reader;
     // told here as well, every server that hangs up would be a warning in the log.
     let io: Io = Box::new(async move {

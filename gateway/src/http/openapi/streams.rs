@@ -9,9 +9,17 @@ use crate::exchange::Printed;
 use crate::registry::{Route, Task};
 use serde_json::{Map, Value, json};
 
-/// Methods that an OpenAPI path item knows and any guest may be asked with, and whether they bring a body.
-const METHODS: [(&str, bool); 5] =
-    [("get", false), ("post", true), ("put", true), ("patch", true), ("delete", false)];
+/// Methods that an OpenAPI path item knows, and whether they bring a body: a guest may be asked with any.
+/// `HEAD` goes without saying, as for every `GET`.
+const METHODS: [(&str, bool); 7] = [
+    ("get", false),
+    ("post", true),
+    ("put", true),
+    ("patch", true),
+    ("delete", false),
+    ("options", false),
+    ("trace", false),
+];
 
 /// The most operations that one task has.
 pub fn count(task: &Task) -> usize {
@@ -57,16 +65,20 @@ pub fn command(builder: &mut Builder, task: &Task) {
         responses.into()
     };
     let own = format!("/tasks/{}", task.name);
-    let mut called = operation(task, "Runs the command", true);
-    called.insert("parameters".to_owned(), json!([arguments]));
-    called.insert("responses".to_owned(), responses());
     builder.operation(
         &own,
         "get",
         &[task.name.as_str(), "describe"],
         super::own::describe(task.name.as_str()),
     );
-    builder.operation(&own, "post", &[task.name.as_str(), "run"], called);
+    for (method, body) in METHODS.into_iter().filter(|(method, _)| *method != "get") {
+        let mut called = operation(task, "Runs the command", body);
+        called.insert("parameters".to_owned(), json!([arguments]));
+        called.insert("responses".to_owned(), responses());
+        // As it was named when there was no other.
+        let name = if method == "post" { "run" } else { method };
+        builder.operation(&own, method, &[task.name.as_str(), name], called);
+    }
     let below = format!("/tasks/{}/{{argument}}", task.name);
     paths(builder, task, &below, |body| {
         let mut operation = operation(task, "Runs the command with arguments", body);

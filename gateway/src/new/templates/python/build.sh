@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 command -v componentize-py >/dev/null || {
-  echo "no componentize-py: pip install componentize-py==0.25.1" >&2
+  echo "no componentize-py: pip install componentize-py==0.25.1 (Debian: in a virtual environment)" >&2
   exit 1
 }
 libraries=${WORK:-$PWD/.build}/libraries
