@@ -170,12 +170,14 @@ compile() { # TARGET ARGUMENT...
 # The guests of the tests: one binary for WASI commands of 0.2 and preview 1, one for those of 0.3, one
 # handler for each wasi:http, functions over streams, and a task for the SDK.
 install_guests() {
-  compile "$preview1" -p guest-command
+  # Core modules: a program, functions of numbers, and a sample with its component types in it.
+  compile "$preview1" -p guest-command -p guest-numbers -p sleep
   mkdir -p "$out/guests"
   local pair
   for pair in "$target/guest/guest_http_p2 http-p2" "$target/guest/guest_http_p3 http-p3" \
     "$target/guest/guest-command command" "$preview1/guest/guest-command command-preview1" \
     "$target/guest/guest_command_p3 command-p3" "$target/guest/guest_flow flow" \
+    "$preview1/guest/guest_numbers numbers" "$preview1/guest/sleep sleep-core" \
     "$target/guest/guest_sdk sdk" "$target/guest/probe probe"; do
     cp "$out/${pair% *}.wasm" "$out/guests/${pair#* }.wasm"
   done

@@ -1,6 +1,6 @@
 //! Plain core modules: numbers in, numbers out.
 
-use crate::support::Gateway;
+use crate::support::{Gateway, guest};
 
 const MATHS: &str = r#"(module
   (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
@@ -43,4 +43,26 @@ async fn a_manifest_names_parameters() {
     assert_eq!(server.get("/tasks/maths/add?a=1&b=2").await.ok(), "3");
     let problem = server.get("/tasks/maths/add?a=1").await.problem(400, "bad-arguments");
     assert_eq!(problem["pointer"], "/b");
+}
+
+/// What compilers leave: a plain module for WASI preview 1, and one with component types in it, which is
+/// made a component.
+#[tokio::test]
+async fn core_modules_of_a_compiler_are_served_as_they_are() {
+    let manifest = "[functions.gcd]\nparams = [\"a\", \"b\"]\n";
+    let server = Gateway::new()
+        .file("numbers.wasm", guest("numbers"))
+        .manifest("numbers", manifest)
+        .file("sleep.wasm", guest("sleep-core"))
+        .start();
+    assert_eq!(server.json_of("numbers").await["kind"], "core-module");
+    assert_eq!(server.get("/tasks/numbers/gcd?a=12&b=18").await.ok(), "6");
+    let now: u64 = server.get("/tasks/numbers/now").await.ok().parse().unwrap();
+    let here = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!(here.abs_diff(now) < 5, "{now} is not now, {here}");
+    let told = server.json_of("sleep").await;
+    assert_eq!((&told["kind"], &told["functions"][0]["name"]), (&"component".into(), &"sleep".into()));
+    assert!(server.get("/tasks/sleep?seconds=0").await.status == 200 && !told["description"].is_null());
+    let reply = server.post("/tasks/sleep", r#"{"seconds": 0.01}"#).await;
+    assert!(reply.ok().starts_with("Awake! "), "{}", reply.text());
 }
