@@ -101,7 +101,8 @@ def empty_flag(case):
     """In a query, an empty text is no flag."""
     parameters = case.operation.definition.raw.get("parameters", [])
     flags = {one.get("name") for one in parameters if one.get("schema", {}).get("uniqueItems")}
-    return any("" in value for name, value in (case.query or {}).items() if name in flags and hasattr(value, "__iter__"))
+    query = case.query or {}
+    return any(isinstance(query.get(name), (str, list)) and "" in query[name] for name in flags)
 
 
 def other_form(case):

@@ -341,9 +341,9 @@ impl AsyncRead for Input {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::waiters::tests::Woken;
     use http_body_util::BodyExt as _;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
+    use std::sync::atomic::Ordering;
 
     fn next(reader: &mut Reader) -> Option<Bytes> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -374,15 +374,6 @@ mod tests {
         let mut pipe = Pipe::default();
         drop(pipe.reader());
         assert!(matches!(pipe.check_write(), Err(StreamError::Closed)));
-    }
-
-    #[derive(Default)]
-    struct Woken(AtomicUsize);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     #[test]

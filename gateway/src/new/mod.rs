@@ -107,7 +107,7 @@ pub fn create(name: &str, language: Language, tasks: &Path, program: &str) -> Re
     }
     let _ = writeln!(
         report,
-        "  {} serve --tasks {tasks_shown}     # in a terminal of its own; a gateway that runs already loads the task by itself",
+        "  {} serve --tasks {tasks_shown}     # elsewhere; a gateway that runs already loads it by itself",
         quoted(program)
     );
     let _ = writeln!(report, "  {curl}");
