@@ -30,6 +30,11 @@ const ROWS: &str = "Rows:
   e  idle CPU with 100 tasks loaded
   f  one wasi:http guest here and under `wasmtime serve`; a streamed echo
   g  a command per request: cat of 1 KiB
+  h  the trivial call and 1 ms of CPU, beside Tornado, Starlette, piscina and workerd
+  i  guests that compute beside the same code native: primes, password, thumbnail
+  j  tasks in Python and JavaScript: a warm call, and from file to first answer
+  k  start to ready with 1 and 1,000 modules; cp of a new component to its first answer
+  l  what many tasks, parked calls and calls cost; a second worker
 
 Examples:
   bench                     everything, up to 16 minutes
@@ -41,7 +46,7 @@ Examples:
 #[command(name = "bench", about = "Measures the gateway beside native references", after_help = ROWS)]
 struct Cli {
     /// "quick", "full" (the default), and rows; no row means all.
-    #[arg(value_name = "quick|full|ROW", value_parser = ["quick", "full", "a", "b", "c", "d", "e", "f", "g"])]
+    #[arg(value_name = "quick|full|ROW", value_parser = ["quick", "full", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"])]
     words: Vec<String>,
     /// Write the table to this file, too, as Markdown.
     #[arg(long, value_name = "PATH")]

@@ -25,6 +25,16 @@ pub struct Scale {
     pub idle: Duration,
     /// Rounds of the rows about whole requests, which have many contenders.
     pub guest_rounds: usize,
+    /// Rounds beside the peers.
+    pub peer_rounds: usize,
+    /// Turns of the guests that compute.
+    pub compute_rounds: usize,
+    /// How often a file is dropped in.
+    pub drop_rounds: usize,
+    /// Warm calls of a task in Python or JavaScript.
+    pub warm_calls: usize,
+    /// Starts with each number of modules.
+    pub starts: usize,
 }
 
 impl Scale {
@@ -32,14 +42,19 @@ impl Scale {
     pub fn quick() -> Self {
         Self {
             rounds: 3,
-            closed: Duration::from_secs(2),
-            open: Duration::from_millis(1_500),
+            closed: Duration::from_secs(1),
+            open: Duration::from_secs(1),
             saturated_rounds: 2,
             saturated: Duration::from_secs(2),
             hangups: 100,
             parked_rounds: 1,
-            idle: Duration::from_secs(10),
+            idle: Duration::from_secs(6),
             guest_rounds: 2,
+            peer_rounds: 3,
+            compute_rounds: 11,
+            drop_rounds: 1,
+            warm_calls: 200,
+            starts: 5,
         }
     }
 
@@ -55,6 +70,11 @@ impl Scale {
             parked_rounds: 3,
             idle: Duration::from_secs(10),
             guest_rounds: 5,
+            peer_rounds: 7,
+            compute_rounds: 41,
+            drop_rounds: 3,
+            warm_calls: 1_000,
+            starts: 15,
         }
     }
 }
