@@ -87,7 +87,10 @@ fi
 # piscina, workerd.
 for peer in piscina workerd; do
   lock=$bench/peers/$peer/package-lock.json
-  installed "$lock" "$peer" && continue
+  if installed "$lock" "$peer"; then
+    cp "$bench/peers/$peer"/* "$tools/$peer/" # the sources may have changed
+    continue
+  fi
   command -v npm >/dev/null || { missing "$peer for row h" "npm is missing: apt-get install npm"; continue; }
   rm -rf "${tools:?}/$peer"
   mkdir "$tools/$peer"

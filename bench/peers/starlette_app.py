@@ -48,6 +48,7 @@ application = Starlette(routes=[Route(path, endpoint) for path, endpoint in endp
 async def main() -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(4096)
     config = uvicorn.Config(application, loop="uvloop", http="httptools", access_log=False, log_level="warning")
     server = uvicorn.Server(config)
     print("ready 127.0.0.1:%d" % listener.getsockname()[1], flush=True)

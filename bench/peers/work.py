@@ -8,10 +8,12 @@ def add(a: int, b: int) -> int:
 
 
 def mix(n: int) -> int:
-    """The work that takes native code about 1 ms: n steps of a linear congruential generator."""
+    """The work that takes native code about 1 ms: n steps of a xorshift generator."""
     x = 1
     for _ in range(n):
-        x = (x * 1664525 + 1013904223) & 0xFFFFFFFF
+        x ^= (x << 13) & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= (x << 5) & 0xFFFFFFFF
     return x
 
 

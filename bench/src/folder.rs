@@ -16,12 +16,14 @@ const LOOP: &str = r#"(module (func (export "run") (loop $again (br $again))))"#
 /// Endless calls must outlast the row that makes them, and there are many.
 const LOOP_MANIFEST: &str = "[limits]\nwall = \"10m\"\ncpu = \"5m\"\nconcurrency = 5000\nqueue = 5000\n";
 
-/// As many steps of a linear congruential generator as asked for: `children/native.rs` has the same.
+/// As many steps of a xorshift generator as asked for: `children/native.rs` has the same.
 const MIX: &str = r#"(module (func (export "mix") (param $n i32) (result i32) (local $x i32)
   (local.set $x (i32.const 1))
   (block $done (loop $next
     (br_if $done (i32.eqz (local.get $n)))
-    (local.set $x (i32.add (i32.mul (local.get $x) (i32.const 1664525)) (i32.const 1013904223)))
+    (local.set $x (i32.xor (local.get $x) (i32.shl (local.get $x) (i32.const 13))))
+    (local.set $x (i32.xor (local.get $x) (i32.shr_u (local.get $x) (i32.const 17))))
+    (local.set $x (i32.xor (local.get $x) (i32.shl (local.get $x) (i32.const 5))))
     (local.set $n (i32.sub (local.get $n) (i32.const 1)))
     (br $next)))
   (local.get $x)))"#;

@@ -3,11 +3,15 @@
 
 exports.add = ([a, b]) => a + b;
 
-// The work that takes native code about 1 ms: n steps of a linear congruential generator.
+// The work that takes native code about 1 ms: n steps of a xorshift generator.
 exports.mix = ([n]) => {
   let x = 1;
-  for (let i = 0; i < n; i++) x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-  return x;
+  for (let i = 0; i < n; i++) {
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+  }
+  return x >>> 0;
 };
 
 // Blocks its thread, as a blocking task does.

@@ -107,10 +107,14 @@ async fn add_blocking(Query(Terms { a, b }): Query<Terms>) -> Result<Answer, Sta
     blocking(move || answer(JSON, a.wrapping_add(b).to_string())).await
 }
 
-/// About 1 ms of computing: so many steps of a linear congruential generator, each of which needs the
-/// one before it.
+/// About 1 ms of computing: so many steps of a xorshift generator, each of which needs the one before
+/// it. Nothing that a compiler could take a short cut through, as it can with a congruential one.
 pub fn mix(n: u32) -> u32 {
-    (0..n).fold(1, |x: u32, _| x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223))
+    (0..n).fold(1, |mut x: u32, _| {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^ (x << 5)
+    })
 }
 
 async fn mix_inline(Query(Steps { n }): Query<Steps>) -> Answer {

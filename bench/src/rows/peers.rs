@@ -22,7 +22,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const COMPUTING: usize = 4;
 
 /// Steps that take native code about 1 ms.
-const STEPS: u32 = 800_000;
+const STEPS: u32 = 500_000;
 
 const TRIVIAL: &str = "trivial call, 64 connections";
 const COMPUTE: &str = "1 ms of native CPU, 4 connections";
@@ -156,6 +156,6 @@ fn judge(entries: &[Entry], peers: &[Peer], table: &mut Table) {
         table.parts("h", COMPUTE, entry.name, &[("throughput", &entry.computed, "/s")]);
     }
     table.note(format!(
-        "h: 1 ms of native CPU is {STEPS} steps of a linear congruential generator, in each contender's language"
+        "h: 1 ms of native CPU is {STEPS} steps of a xorshift generator, in each contender's language"
     ));
 }
