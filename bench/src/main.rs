@@ -23,6 +23,7 @@ use clap::{Parser, Subcommand};
 use scale::Scale;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// From this many cores on a row tells what others took.
 const STRANGERS_MAX: f64 = 0.2;
@@ -137,9 +138,10 @@ impl Request {
         let mut table = table::Table::new(machine::describe(self.quick));
         let run = machine::Strangers::watch();
         for (name, row) in rows::ALL.iter().filter(|(name, _)| rows.contains(name)) {
-            eprintln!("bench: row {name} …");
             let strangers = machine::Strangers::watch();
+            let start = Instant::now();
             row(&scale, &mut table).with_context(|| format!("row {name}"))?;
+            eprintln!("bench: row {name} took {:.0} s", start.elapsed().as_secs_f64());
             let cores = strangers.cores();
             if cores > STRANGERS_MAX {
                 table.note(format!("{name}: others took {cores:.2} cores while this row was measured"));

@@ -13,7 +13,7 @@ use std::path::Path;
 const WIDTH: u32 = 860;
 const BAR: i32 = 26;
 const GAP: i32 = 8;
-const GROUP_GAP: i32 = 18;
+const HEADING: i32 = 30;
 const LABELS: i32 = 300;
 const RIGHT: i32 = 100;
 const TOP: i32 = 52;
@@ -43,14 +43,22 @@ impl Bar {
     }
 }
 
+/// Bars under one heading.
+struct Group {
+    heading: String,
+    bars: Vec<Bar>,
+}
+
 /// A chart before it is drawn.
 struct Chart {
     file: &'static str,
     title: &'static str,
     axis: &'static str,
     logarithmic: bool,
-    /// Bars that belong together stand together.
-    groups: Vec<Vec<Bar>>,
+    /// How a value is written.
+    show: fn(f64) -> String,
+    /// Bars that belong together stand together, below a heading if it is not empty.
+    groups: Vec<Group>,
 }
 
 /// Draws all charts for which there are samples; their files and titles.
@@ -58,7 +66,7 @@ pub fn draw(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<(&'static s
     let mut drawn = Vec::new();
     for chart in [contenders(samples), saturation(samples), guests(samples)] {
         let path = folder.join(chart.file);
-        if chart.groups.iter().all(Vec::is_empty) {
+        if chart.groups.iter().all(|group| group.bars.is_empty()) {
             // The chart of another run would be taken for one of this.
             let _ = std::fs::remove_file(&path);
             continue;
@@ -82,51 +90,64 @@ fn contenders(samples: &[Sample]) -> Chart {
         title: "A trivial call over HTTP, 64 connections",
         axis: "calls per second; more is better",
         logarithmic: false,
-        groups: vec![bars],
+        show: number,
+        groups: vec![Group { heading: String::new(), bars }],
     }
 }
 
-/// Row b: a group per quantile and number of loops.
+/// Row b: a group per number of loops.
 fn saturation(samples: &[Sample]) -> Chart {
-    let mut groups = Vec::new();
-    for loops in ["0 loops", "32 loops", "1,000 loops"] {
-        for quantity in ["p50", "p99"] {
-            let chosen = samples.iter().filter(|sample| {
-                let call =
-                    sample.what.starts_with("call at") && sample.what.ends_with(&format!("/s, {loops}"));
-                sample.row == "b" && sample.bound.is_none() && sample.quantity == quantity && call
+    let groups = ["0 loops", "32 loops", "1,000 loops"].into_iter().map(|loops| {
+        let end = format!("/s, {loops}");
+        let bars = ["p50", "p99"].into_iter().flat_map(|quantity| {
+            let chosen = samples.iter().filter(move |sample| {
+                // Those with a target are there a second time.
+                sample.row == "b" && sample.bound.is_none() && sample.quantity == quantity
             });
-            let label = |sample: &Sample| {
-                let who = sample.who.split(", ").last().unwrap_or_default();
-                let who = if sample.who.starts_with("gateway") { "gateway" } else { who };
-                format!("{loops}, {quantity}: {who}")
-            };
-            groups.push(chosen.map(|sample| Bar::new(label(sample), sample)).collect());
-        }
-    }
+            let calls =
+                chosen.filter(|sample| sample.what.starts_with("call at") && sample.what.ends_with(&end));
+            calls.map(move |sample| Bar::new(format!("{}, {quantity}", sample.who), sample))
+        });
+        Group { heading: format!("{loops} in flight"), bars: bars.collect() }
+    });
     Chart {
         file: "saturation.svg",
         title: "Latency of a trivial call at 500/s while endless loops compute",
-        axis: "µs, logarithmic; less is better",
+        axis: "logarithmic; less is better; a request without an answer counts with the time it waited",
         logarithmic: true,
-        groups,
+        show: time,
+        groups: groups.collect(),
     }
+}
+
+/// µs in the unit that suits them.
+fn time(us: f64) -> String {
+    let (value, unit) = match us {
+        us if us < 1e3 => (us, "µs"),
+        us if us < 1e6 => (us / 1e3, "ms"),
+        us => (us / 1e6, "s"),
+    };
+    // Two digits at least, and none after a point that say nothing.
+    let text = if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") };
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
 }
 
 /// Row f.
 fn guests(samples: &[Sample]) -> Chart {
-    let group = |connections: &str| -> Vec<Bar> {
+    let groups = ["64 connections", "1 connection"].into_iter().map(|connections| {
         let chosen = samples.iter().filter(|sample| {
             sample.row == "f" && sample.quantity == "throughput" && sample.what.ends_with(connections)
         });
-        chosen.map(|sample| Bar::new(format!("{}, {connections}", sample.who), sample)).collect()
-    };
+        let bars = chosen.map(|sample| Bar::new(sample.who.clone(), sample)).collect();
+        Group { heading: connections.to_owned(), bars }
+    });
     Chart {
         file: "wasi-http.svg",
-        title: "One wasi:http guest: gateway and wasmtime serve",
+        title: "One wasi:http guest under the gateway and under wasmtime serve",
         axis: "requests per second; more is better",
         logarithmic: false,
-        groups: vec![group("64 connections"), group("1 connection")],
+        show: number,
+        groups: groups.collect(),
     }
 }
 
@@ -142,7 +163,7 @@ struct Axis {
 
 impl Axis {
     fn new(chart: &Chart) -> Self {
-        let bars = || chart.groups.iter().flatten();
+        let bars = || chart.groups.iter().flat_map(|group| &group.bars);
         let most = bars().map(|bar| bar.most).fold(f64::MIN_POSITIVE, f64::max);
         if !chart.logarithmic {
             return Self { least: 0.0, most, logarithmic: false };
@@ -180,45 +201,50 @@ impl Axis {
 }
 
 fn render(path: &Path, chart: &Chart) -> Drawn {
-    let groups: Vec<&Vec<Bar>> = chart.groups.iter().filter(|group| !group.is_empty()).collect();
-    let count = groups.iter().map(|group| group.len() as i32).sum::<i32>();
-    let bars = count * (BAR + GAP) + (groups.len() as i32 - 1) * GROUP_GAP;
+    let groups: Vec<&Group> = chart.groups.iter().filter(|group| !group.bars.is_empty()).collect();
+    let room = |group: &&Group| heading_height(group) + group.bars.len() as i32 * (BAR + GAP);
+    let bars = groups.iter().map(room).sum::<i32>();
     let height = TOP + bars + BOTTOM;
     let area = SVGBackend::new(path, (WIDTH, height as u32)).into_drawing_area();
     area.fill(&GROUND)?;
     let title = (FONT, 20).into_font().color(&INK);
     area.draw(&Text::new(chart.title, (16, 14), title))?;
     let axis = Axis::new(chart);
-    frame(&area, &axis, chart.axis, TOP + bars)?;
+    frame(&area, &axis, chart, TOP + bars)?;
     let mut y = TOP;
     for group in groups {
-        for bar in group {
-            draw_bar(&area, &axis, bar, y)?;
+        if !group.heading.is_empty() {
+            let bold = (FONT, 14, FontStyle::Bold).into_font().color(&INK);
+            let bold = bold.pos(Pos::new(HPos::Right, VPos::Center));
+            area.draw(&Text::new(group.heading.as_str(), (LABELS - 10, y + HEADING / 2), bold))?;
+        }
+        y += heading_height(group);
+        for bar in &group.bars {
+            draw_bar(&area, &axis, bar, chart.show, y)?;
             y += BAR + GAP;
         }
-        y += GROUP_GAP;
     }
     area.present()
 }
 
-fn frame(area: &Drawing<'_>, axis: &Axis, label: &str, bottom: i32) -> Drawn {
+fn heading_height(group: &Group) -> i32 {
+    if group.heading.is_empty() { 0 } else { HEADING }
+}
+
+fn frame(area: &Drawing<'_>, axis: &Axis, chart: &Chart, bottom: i32) -> Drawn {
     let small = (FONT, 13).into_font().color(&INK);
     let centred = small.pos(Pos::new(HPos::Center, VPos::Top));
     for tick in axis.ticks() {
         let x = axis.at(tick);
         area.draw(&PathElement::new(vec![(x, TOP - 6), (x, bottom)], FAINT))?;
-        area.draw(&Text::new(tick_text(tick), (x, bottom + 6), centred.clone()))?;
+        let text = if tick == 0.0 { "0".to_owned() } else { (chart.show)(tick) };
+        area.draw(&Text::new(text, (x, bottom + 6), centred.clone()))?;
     }
     let middle = LABELS + (WIDTH as i32 - LABELS - RIGHT) / 2;
-    area.draw(&Text::new(label, (middle, bottom + 28), centred))
+    area.draw(&Text::new(chart.axis, (middle, bottom + 28), centred))
 }
 
-/// A round value, without the digits that [`number`] would give it.
-fn tick_text(value: f64) -> String {
-    if value < 1_000.0 { format!("{value}") } else { number(value) }
-}
-
-fn draw_bar(area: &Drawing<'_>, axis: &Axis, bar: &Bar, y: i32) -> Drawn {
+fn draw_bar(area: &Drawing<'_>, axis: &Axis, bar: &Bar, show: fn(f64) -> String, y: i32) -> Drawn {
     let text = |size: i32| (FONT, size).into_font().color(&INK);
     let middle = y + BAR / 2;
     let label = text(14).pos(Pos::new(HPos::Right, VPos::Center));
@@ -233,7 +259,7 @@ fn draw_bar(area: &Drawing<'_>, axis: &Axis, bar: &Bar, y: i32) -> Drawn {
     }
     let value = text(14).pos(Pos::new(HPos::Left, VPos::Center));
     let x = axis.at(bar.value).max(to) + 8;
-    area.draw(&Text::new(number(bar.value), (x, middle), value))
+    area.draw(&Text::new(show(bar.value), (x, middle), value))
 }
 
 /// Ends the file as text files end.

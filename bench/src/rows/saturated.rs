@@ -15,7 +15,7 @@ use crate::table::{Bound, Part, Table};
 use anyhow::{Context as _, bail};
 use std::time::{Duration, Instant};
 
-const LOOPS: [usize; 3] = [0, 32, 1_000];
+const LOOPS: [(usize, &str); 3] = [(0, "0 loops"), (32, "32 loops"), (1_000, "1,000 loops")];
 
 /// Requests a second, of each of both kinds, half a period apart.
 const RATE: u32 = 500;
@@ -95,7 +95,7 @@ fn round(subject: &mut Subject, folder: &Folder, scale: &Scale) -> anyhow::Resul
     let mut loops = Vec::new();
     // So that the first call of a process is not counted.
     Connection::open(contender.address)?.ask(subject.call)?;
-    for (count, [call, root]) in LOOPS.into_iter().zip(&mut subject.seen) {
+    for ((count, _), [call, root]) in LOOPS.into_iter().zip(&mut subject.seen) {
         while loops.len() < count {
             let mut connection = Connection::open(contender.address)?;
             connection.send(&get(subject.spin))?;
@@ -146,8 +146,7 @@ fn both(contender: &Contender, call: &str, time: Duration) -> anyhow::Result<(Se
 
 fn judge(subjects: &[Subject; 2], table: &mut Table) {
     let [native, ours] = subjects;
-    for (index, count) in LOOPS.into_iter().enumerate() {
-        let loops = format!("{count} loops");
+    for (index, (_, loops)) in LOOPS.into_iter().enumerate() {
         for subject in [native, ours] {
             let Some(seen) = subject.seen.get(index) else { continue };
             for (what, rounds) in ["call", "GET /"].into_iter().zip(seen) {

@@ -33,12 +33,11 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
     let small = Folder::one()?;
     let large = Folder::new()?;
     large.fill(MODULES)?;
-    let cold = [start(&small, "/tasks/add/add?a=1&b=2", "3")?, start_large(&large)?];
-    std::thread::sleep(SETTLING);
+    let cold = [start_small(&small, SETTLING)?, start_large(&large, SETTLING)?];
     let (mut one, mut many) = (Figure::default(), Figure::default());
     for _ in 0..scale.starts {
-        one.push(start(&small, "/tasks/add/add?a=1&b=2", "3")?);
-        many.push(start_large(&large)?);
+        one.push(start_small(&small, Duration::ZERO)?);
+        many.push(start_large(&large, Duration::ZERO)?);
     }
     let [cold_one, cold_many] = cold.map(Figure::of);
     let who = "gateway";
@@ -50,13 +49,17 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
     drop_in(scale, table)
 }
 
-fn start_large(folder: &Folder) -> anyhow::Result<f64> {
+fn start_small(folder: &Folder, settling: Duration) -> anyhow::Result<f64> {
+    start(folder, "/tasks/add/add?a=1&b=2", "3", settling)
+}
+
+fn start_large(folder: &Folder, settling: Duration) -> anyhow::Result<f64> {
     let last = MODULES - 1;
-    start(folder, &format!("/tasks/filler-{last}/get"), &last.to_string())
+    start(folder, &format!("/tasks/filler-{last}/get"), &last.to_string(), settling)
 }
 
 /// Starts a gateway, checks that it has loaded the task asked for, and ends it; ms to ready.
-fn start(folder: &Folder, target: &str, expected: &str) -> anyhow::Result<f64> {
+fn start(folder: &Folder, target: &str, expected: &str, settling: Duration) -> anyhow::Result<f64> {
     let start = Instant::now();
     let gateway = Contender::gateway(folder.path())?;
     let time = start.elapsed().as_secs_f64() * 1e3;
@@ -64,6 +67,7 @@ fn start(folder: &Folder, target: &str, expected: &str) -> anyhow::Result<f64> {
     if answer.body != expected.as_bytes() {
         bail!("{target}: {} {}", answer.status, String::from_utf8_lossy(&answer.body));
     }
+    std::thread::sleep(settling);
     Ok(time)
 }
 
