@@ -20,7 +20,7 @@ const COMPILING_MAX: Duration = Duration::from_secs(300);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Time for compiled code to be written to the cache.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// A sample.
 struct Sample {

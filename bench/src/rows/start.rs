@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub const MODULES: usize = 1_000;
 
 /// Time for compiled code to be written to the cache.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING: Duration = Duration::from_secs(1);
 
 /// Time between two looks for a new task.
 const LOOK: Duration = Duration::from_millis(2);
