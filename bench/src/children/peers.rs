@@ -131,3 +131,25 @@ fn version_in(file: &str, package: &str, before: &str, after: &str) -> String {
     let version = text.lines().find_map(|line| line.trim().strip_prefix(&start));
     version.map_or("of unknown version", |rest| rest.trim_end_matches(',').trim_end_matches(after)).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_what_a_peer_says() {
+        let expected = Some(SocketAddr::from(([127, 0, 0, 1], 39_285)));
+        assert_eq!(listening("ready 127.0.0.1:39285"), expected);
+        assert_eq!(listening(r#"{"event":"listen","socket":"http","port":39285}"#), expected);
+        assert_eq!(listening("INFO: starting"), None);
+    }
+
+    #[test]
+    fn the_versions_are_those_that_are_pinned() {
+        for peer in Peer::ALL {
+            let text = peer.described();
+            assert!(text.chars().any(|character| character.is_ascii_digit()), "{text}");
+            assert!(!text.contains("unknown"), "{text}");
+        }
+    }
+}

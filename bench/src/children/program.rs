@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 /// How long a program may take to say where it listens.
 const START_MAX: Duration = Duration::from_secs(20);
 
-/// Lines of a program that did not start which its error repeats.
-const LINES_TOLD: usize = 3;
+/// Lines of a program that did not start which its error repeats: the last is the error itself.
+const LINES_TOLD: usize = 1;
 
 /// A running program.
 pub struct Program {

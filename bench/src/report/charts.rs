@@ -268,3 +268,37 @@ fn normalize(path: &Path) -> anyhow::Result<()> {
     let text = format!("{}\n", text.trim_end());
     std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figure::Figure;
+
+    fn sample(row: &'static str, what: &str, who: &str, value: f64) -> Sample {
+        let (what, who) = (what.to_owned(), who.to_owned());
+        let figure = Figure::of(value);
+        Sample { row, what, who, quantity: "throughput", unit: "/s", figure, bound: None }
+    }
+
+    #[test]
+    fn a_chart_is_drawn_of_what_was_measured_and_only_of_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = folder.path().join("wasi-http.svg");
+        std::fs::write(&old, "of another run").unwrap();
+        let what = "trivial call, 64 connections";
+        let samples =
+            [sample("h", what, "gateway, WAT module", 60_000.0), sample("h", what, "workerd", 15_000.0)];
+        let drawn = draw(folder.path(), &samples).unwrap();
+        assert_eq!(drawn.iter().map(|(file, _)| *file).collect::<Vec<_>>(), ["throughput.svg"]);
+        let text = std::fs::read_to_string(folder.path().join("throughput.svg")).unwrap();
+        assert!(
+            ["gateway, WAT module", "workerd", "60,000", "15,000"].iter().all(|word| text.contains(word))
+        );
+        assert!(!old.exists());
+    }
+
+    #[test]
+    fn times_have_the_unit_that_suits_them() {
+        assert_eq!([55.0, 1_000.0, 1_120.0, 3_300_000.0].map(time), ["55 µs", "1 ms", "1.1 ms", "3.3 s"]);
+    }
+}
