@@ -15,6 +15,8 @@ pub struct Scale {
     pub open: Duration,
     /// Rounds of the saturation row, each of which starts its contenders anew.
     pub saturated_rounds: usize,
+    /// Those of the native reference, which takes long: nothing can stop its loops.
+    pub saturated_native_rounds: usize,
     /// One contender's turn at one number of loops.
     pub saturated: Duration,
     /// Hang-ups per kind.
@@ -27,6 +29,8 @@ pub struct Scale {
     pub guest_rounds: usize,
     /// Rounds beside the peers.
     pub peer_rounds: usize,
+    /// Those of the computing call.
+    pub peer_compute_rounds: usize,
     /// Rounds of what may grow.
     pub growth_rounds: usize,
     /// Turns of the guests that compute.
@@ -47,14 +51,16 @@ impl Scale {
             closed: Duration::from_secs(1),
             open: Duration::from_secs(1),
             saturated_rounds: 2,
+            saturated_native_rounds: 1,
             saturated: Duration::from_millis(1_500),
-            hangups: 60,
+            hangups: 40,
             parked_rounds: 1,
             idle: Duration::from_secs(4),
             guest_rounds: 2,
             peer_rounds: 2,
+            peer_compute_rounds: 1,
             growth_rounds: 2,
-            compute_rounds: 7,
+            compute_rounds: 5,
             drop_rounds: 1,
             warm_calls: 100,
             starts: 5,
@@ -68,12 +74,14 @@ impl Scale {
             closed: Duration::from_secs(4),
             open: Duration::from_secs(4),
             saturated_rounds: 5,
+            saturated_native_rounds: 5,
             saturated: Duration::from_secs(4),
             hangups: 200,
             parked_rounds: 3,
             idle: Duration::from_secs(10),
             guest_rounds: 5,
             peer_rounds: 7,
+            peer_compute_rounds: 5,
             growth_rounds: 7,
             compute_rounds: 41,
             drop_rounds: 3,

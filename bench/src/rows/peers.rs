@@ -89,14 +89,18 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
             Err(error) => table.line("h", TRIVIAL, peer.name(), format!("missing: {error:#}")),
         }
     }
-    for entry in &entries {
+    // What is compiled while it runs needs it; the others are warm after their checks.
+    for entry in entries.iter().filter(|entry| matches!(entry.server, Server::Theirs(_))) {
         entry.closed(entry.add, CONNECTIONS, WARM_UP)?;
     }
-    for _ in 0..scale.peer_rounds {
+    for round in 0..scale.peer_rounds {
         for entry in &mut entries {
             let turn = entry.closed(entry.add, CONNECTIONS, scale.closed)?;
             entry.rate.push(turn.rate);
             entry.cpu.push(turn.cpu_us);
+        }
+        if round >= scale.peer_compute_rounds {
+            continue;
         }
         for entry in &mut entries {
             let Some(target) = &entry.mix else { continue };

@@ -81,10 +81,12 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
             seen: Default::default(),
         },
     ];
-    for _ in 0..scale.saturated_rounds {
-        for subject in &mut subjects {
-            round(subject, &folder, scale).with_context(|| subject.name)?;
+    let [native, ours] = &mut subjects;
+    for index in 0..scale.saturated_rounds {
+        if index < scale.saturated_native_rounds {
+            round(native, &folder, scale).with_context(|| native.name)?;
         }
+        round(ours, &folder, scale).with_context(|| ours.name)?;
     }
     judge(&subjects, table);
     Ok(())
