@@ -85,9 +85,9 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
         table.ratio("i", task.what, "gateway / native", &ratio, Bound::AtMost(TARGET));
     }
     table.note(
-        "i: native is the release profile (opt-level 3, no -C target-cpu; argon2 chooses AVX2 when it runs); guests \
-         are the samples as built (opt-level s, thumbnail's codecs 3, SIMD on). Native: the function alone; gateway: \
-         the whole call over HTTP.",
+        "i: native is the release profile (opt-level 3, no -C target-cpu; argon2 and the JPEG decoder choose AVX2 when \
+         they run); guests are the samples as tasks/build.sh builds them (opt-level s, thumbnail's codecs 3, without \
+         simd128). Native: the function alone; gateway: the whole call over HTTP.",
     );
     Ok(())
 }
