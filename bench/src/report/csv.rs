@@ -1,4 +1,7 @@
 //! The raw data: a line per round of each figure, comma-separated (RFC 4180).
+//!
+//! Nothing is left out and nothing is rounded away: whoever doubts a median finds the rounds behind
+//! it here. Knows samples only.
 
 use crate::table::Sample;
 
