@@ -55,6 +55,10 @@ impl Entry {
         if answer.status != 200 || answer.body != b"3" {
             bail!("{} {:?} to 1 + 2, not 3", answer.status, String::from_utf8_lossy(&answer.body));
         }
+        let answer = connection.ask("/")?;
+        if answer.status != 200 || !answer.body.starts_with(b"Hello, world ") {
+            bail!("{} {:?} to GET /", answer.status, String::from_utf8_lossy(&answer.body));
+        }
         let Some(target) = &self.mix else { return Ok(()) };
         let answer = connection.ask(target)?;
         // A plain module's result is signed.
