@@ -36,7 +36,7 @@ check:
     cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -p bench -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-host -p unblock-pool
 
-# Side-by-side benchmarks: `just bench`, `just bench quick`, `just bench a`.
+# Side-by-side benchmarks: all, which writes docs/benchmarks.md; `just bench quick`, `just bench a`, `just bench check`, `just bench record`.
 bench *what:
     bench/build.sh
     cargo run --release -p bench -- {{what}}

@@ -17,6 +17,11 @@ impl Figure {
         self.0.push(value);
     }
 
+    /// The values in their order.
+    pub fn rounds(&self) -> &[f64] {
+        &self.0
+    }
+
     /// The middle value; of an even number of them the mean of the two in the middle.
     pub fn median(&self) -> f64 {
         let mut sorted = self.0.clone();

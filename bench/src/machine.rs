@@ -57,11 +57,10 @@ impl Strangers {
         Self { all, own, since: Instant::now() }
     }
 
-    /// What they took, as a sentence.
-    pub fn told(&self) -> String {
+    /// The cores that they took.
+    pub fn cores(&self) -> f64 {
         let (all, own) = spent();
-        let cores = ((all - self.all) - (own - self.own)).max(0.0) / self.since.elapsed().as_secs_f64();
-        format!("other processes and the host took {cores:.2} cores during this run")
+        ((all - self.all) - (own - self.own)).max(0.0) / self.since.elapsed().as_secs_f64()
     }
 }
 

@@ -9,9 +9,11 @@
 mod children;
 mod figure;
 mod folder;
+mod guard;
 mod load;
 mod machine;
 mod proc;
+mod report;
 mod rows;
 mod scale;
 mod table;
@@ -21,6 +23,10 @@ use clap::{Parser, Subcommand};
 use scale::Scale;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
+
+/// From this many cores on a row tells what others took.
+const STRANGERS_MAX: f64 = 0.2;
 
 const ROWS: &str = "Rows:
   a  a trivial typed call over HTTP: throughput at 64 connections, latency at 1,000/s
@@ -30,22 +36,32 @@ const ROWS: &str = "Rows:
   e  idle CPU with 100 tasks loaded
   f  one wasi:http guest here and under `wasmtime serve`; a streamed echo
   g  a command per request: cat of 1 KiB
+  h  the trivial call and 1 ms of CPU, beside Tornado, Starlette, piscina and workerd
+  i  guests that compute beside the same code native: primes, password, thumbnail
+  j  tasks in Python and JavaScript: a warm call, and from file to first answer
+  k  start to ready with 1 and 1,000 modules; cp of a new component to its first answer
+  l  what many tasks, parked calls and calls cost; a second worker
 
 Examples:
-  bench                     everything, up to 16 minutes
-  bench quick               everything, up to 4 minutes
+  bench                     everything, and the report in docs/
+  bench quick               everything, up to 5 minutes
   bench quick b d           two rows
-  bench --write table.md    leave the table in a file, too";
+  bench check               a quick run beside the recorded ratios; fails if one fell by more than 20 %
+  bench record              a quick run whose ratios become the record
+  bench quick --report /tmp the report of another run, elsewhere";
 
 #[derive(Parser)]
-#[command(name = "bench", about = "Measures the gateway beside native references", after_help = ROWS)]
+#[command(name = "bench", about = "Measures the gateway beside native references and its peers", after_help = ROWS)]
 struct Cli {
-    /// "quick", "full" (the default), and rows; no row means all.
-    #[arg(value_name = "quick|full|ROW", value_parser = ["quick", "full", "a", "b", "c", "d", "e", "f", "g"])]
+    /// "quick", "full" (the default), "check" or "record"; and rows, no row means all.
+    #[arg(value_name = "quick|full|check|record|ROW", value_parser = [
+        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l",
+    ])]
     words: Vec<String>,
-    /// Write the table to this file, too, as Markdown.
-    #[arg(long, value_name = "PATH")]
-    write: Option<PathBuf>,
+    /// Write benchmarks.md, benchmarks.csv and charts/ into this folder; a full run of all rows
+    /// does so into docs/.
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     #[command(subcommand)]
     child: Option<Hidden>,
 }
@@ -60,11 +76,11 @@ enum Hidden {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.child {
-        Some(Hidden::Child(child)) => children::run(child),
-        None => measure(&cli),
+        Some(Hidden::Child(child)) => children::run(child).map(|()| ExitCode::SUCCESS),
+        None => Request::of(&cli).carry_out(),
     };
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("bench: {error:#}");
             ExitCode::FAILURE
@@ -72,26 +88,91 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(cli: &Cli) -> anyhow::Result<()> {
-    machine::raise_open_files()?;
-    let quick = cli.words.iter().any(|word| word == "quick");
-    let scale = if quick { Scale::quick() } else { Scale::full() };
-    let asked: Vec<&str> = cli.words.iter().map(String::as_str).filter(|word| word.len() == 1).collect();
-    let strangers = machine::Strangers::watch();
-    let mut table = table::Table::new(machine::describe(quick));
-    for (name, row) in rows::ALL {
-        if asked.is_empty() || asked.contains(name) {
-            eprintln!("bench: row {name} …");
-            row(&scale, &mut table).with_context(|| format!("row {name}"))?;
+/// What is asked for.
+struct Request {
+    quick: bool,
+    check: bool,
+    record: bool,
+    rows: Vec<&'static str>,
+    report: Option<PathBuf>,
+    command: String,
+}
+
+impl Request {
+    fn of(cli: &Cli) -> Self {
+        let asked = |word: &str| cli.words.iter().any(|other| other == word);
+        let all = rows::ALL.iter().map(|(name, _)| *name);
+        let some = all.clone().any(asked);
+        let (check, record) = (asked("check"), asked("record"));
+        let quick = asked("quick") || check || record;
+        let whole = !quick && !some;
+        Self {
+            quick,
+            check,
+            record,
+            rows: all.filter(|name| !some || asked(name)).collect(),
+            report: cli.report.clone().or_else(|| whole.then(|| folder::root().join("docs"))),
+            command: format!("just bench {}", cli.words.join(" ")).trim_end().to_owned(),
         }
     }
-    table.note(strangers.told());
-    table.note(machine::load());
-    let text = table.render();
-    use std::io::Write as _;
-    std::io::stdout().write_all(text.as_bytes()).context("writing the table")?;
-    if let Some(path) = &cli.write {
-        std::fs::write(path, &text).with_context(|| format!("writing {}", path.display()))?;
+
+    fn carry_out(&self) -> anyhow::Result<ExitCode> {
+        machine::raise_open_files()?;
+        let table = self.measure(&self.rows)?;
+        let text = table.render();
+        use std::io::Write as _;
+        std::io::stdout().write_all(text.as_bytes()).context("writing the table")?;
+        if let Some(folder) = &self.report {
+            report::write(folder, &table, &self.command)?;
+            eprintln!("bench: the report is in {}", folder.display());
+        }
+        if self.record {
+            let count = guard::record(&guard::path(), table.samples())?;
+            eprintln!("bench: recorded {count} ratios in {}", guard::path().display());
+        }
+        if self.check { self.check(table) } else { Ok(ExitCode::SUCCESS) }
     }
-    Ok(())
+
+    fn measure(&self, rows: &[&str]) -> anyhow::Result<table::Table> {
+        let scale = if self.quick { Scale::quick() } else { Scale::full() };
+        let mut table = table::Table::new(machine::describe(self.quick));
+        let run = machine::Strangers::watch();
+        for (name, row) in rows::ALL.iter().filter(|(name, _)| rows.contains(name)) {
+            let strangers = machine::Strangers::watch();
+            let start = Instant::now();
+            row(&scale, &mut table).with_context(|| format!("row {name}"))?;
+            eprintln!("bench: row {name} took {:.0} s", start.elapsed().as_secs_f64());
+            let cores = strangers.cores();
+            if cores > STRANGERS_MAX {
+                table.note(format!("{name}: others took {cores:.2} cores while this row was measured"));
+            }
+        }
+        table.note(format!("other processes and the host took {:.2} cores during this run", run.cores()));
+        table.note(machine::load());
+        Ok(table)
+    }
+
+    /// Compares with the record. Rows with a fall are measured once more, and count if they fall
+    /// again: on a machine that others use, one turn in twenty is a bad one.
+    fn check(&self, mut table: table::Table) -> anyhow::Result<ExitCode> {
+        let record = guard::path();
+        let mut compared = guard::compare(&record, table.samples(), &self.rows)?;
+        if !compared.fallen.is_empty() {
+            eprintln!("bench: a second look at row {}", compared.fallen.join(", "));
+            let again: Vec<&str> = compared.fallen.iter().map(String::as_str).collect();
+            table.replace(self.measure(&again)?);
+            compared = guard::compare(&record, table.samples(), &self.rows)?;
+        }
+        for line in &compared.told {
+            eprintln!("bench: {line}");
+        }
+        if compared.fallen.is_empty() {
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!(
+            "bench: ratios fell by more than 20 % in row {}; find out why, or `just bench record` if it is meant",
+            compared.fallen.join(", ")
+        );
+        Ok(ExitCode::FAILURE)
+    }
 }

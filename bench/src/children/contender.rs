@@ -33,8 +33,13 @@ impl Contender {
 
     /// The gateway over a folder.
     pub fn gateway(folder: &Path) -> anyhow::Result<Self> {
+        Self::gateway_with(folder, &[])
+    }
+
+    /// The gateway over a folder, with flags of `unblock serve`.
+    pub fn gateway_with(folder: &Path, flags: &[&str]) -> anyhow::Result<Self> {
         let mut command = command("gateway")?;
-        command.arg(folder);
+        command.arg(folder).args(flags);
         Self::start(command)
     }
 

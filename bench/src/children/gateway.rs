@@ -13,6 +13,9 @@ use unblock_pool::Pool;
 /// How long the tasks may take to load.
 const LOADING_MAX: Duration = Duration::from_secs(120);
 
+/// How often it is asked whether they are: row k measures starts of a few ms.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// Flags without a program around them.
 #[derive(clap::Parser)]
 struct Bare {
@@ -20,9 +23,10 @@ struct Bare {
     flags: Flags,
 }
 
-/// The settings of a default start, with the folder's tasks and cache, on a port of its own.
-pub fn config(folder: &Path) -> anyhow::Result<Config> {
-    let mut flags = Bare::try_parse_from(["bench"])?.flags;
+/// The settings of a default start and `more` flags, with the folder's tasks and cache, on a port of its own.
+pub fn config(folder: &Path, more: &[String]) -> anyhow::Result<Config> {
+    let words = std::iter::once("bench").chain(more.iter().map(String::as_str));
+    let mut flags = Bare::try_parse_from(words)?.flags;
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     flags.tasks = path("tasks");
     flags.cache = Some(path("cache"));
@@ -31,21 +35,21 @@ pub fn config(folder: &Path) -> anyhow::Result<Config> {
 }
 
 /// Starts it and waits until the folder's tasks are loaded.
-pub fn start(folder: &Path) -> anyhow::Result<Server> {
-    let server = app::start(&config(folder)?, None)?;
+pub fn start(folder: &Path, more: &[String]) -> anyhow::Result<Server> {
+    let server = app::start(&config(folder, more)?, None)?;
     let deadline = Instant::now() + LOADING_MAX;
     while !server.registry().ready() {
         if Instant::now() > deadline {
             bail!("the tasks did not load within {LOADING_MAX:?}");
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(LOOK);
     }
     Ok(server)
 }
 
 /// Serves until the input ends.
-pub fn run(folder: &Path) -> anyhow::Result<()> {
-    let server = start(folder).context("starting the gateway")?;
+pub fn run(folder: &Path, more: &[String]) -> anyhow::Result<()> {
+    let server = start(folder, more).context("starting the gateway")?;
     super::converse(server.address(), || state(server.pool()))
 }
 

@@ -47,7 +47,7 @@ impl Kind {
 pub fn run(folder: &Path, kind: Kind, samples: usize) -> anyhow::Result<()> {
     // Otherwise the kernel adds 50 µs to each look.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-    let server = gateway::start(folder)?;
+    let server = gateway::start(folder, &[])?;
     let (pool, address) = (server.pool(), server.address());
     let open = |target: &str| -> anyhow::Result<Connection> {
         let mut connection = Connection::open(address)?;

@@ -10,14 +10,46 @@ mod gateway;
 mod hangups;
 mod native;
 mod parked;
+pub mod peers;
+pub mod program;
+pub mod work;
 
 pub use hangups::Kind;
-pub use native::Mode;
+pub use native::{Mode, mix};
 
+use crate::proc::Process;
 use anyhow::Context as _;
+use contender::Contender;
+use program::Program;
 use std::io::{BufRead as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+/// Who serves: a process of ours, which can be asked what it is doing, or a program of others.
+pub enum Server {
+    /// The gateway or a native reference.
+    Ours(Contender),
+    /// A peer.
+    Theirs(Program),
+}
+
+impl Server {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        match self {
+            Self::Ours(contender) => contender.address,
+            Self::Theirs(program) => program.address,
+        }
+    }
+
+    /// The process, to be watched.
+    pub fn process(&self) -> Process {
+        match self {
+            Self::Ours(contender) => contender.process(),
+            Self::Theirs(program) => program.process(),
+        }
+    }
+}
 
 /// What a process of its own does.
 #[derive(clap::Subcommand)]
@@ -31,6 +63,9 @@ pub enum Child {
     Gateway {
         /// The folder made by `folder.rs`.
         folder: PathBuf,
+        /// Flags of `unblock serve`.
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        flags: Vec<String>,
     },
     /// Makes sleeping calls without HTTP.
     Parked {
@@ -57,7 +92,7 @@ pub fn run(child: Child) -> anyhow::Result<()> {
     crate::machine::raise_open_files()?;
     match child {
         Child::Native { mode } => native::run(mode),
-        Child::Gateway { folder } => gateway::run(&folder),
+        Child::Gateway { folder, flags } => gateway::run(&folder, &flags),
         Child::Parked { folder, count, seconds } => parked::run(&folder, count, seconds),
         Child::Hangups { folder, kind, samples } => hangups::run(&folder, kind, samples),
     }

@@ -36,6 +36,11 @@ struct Terms {
 }
 
 #[derive(Deserialize)]
+struct Steps {
+    n: u32,
+}
+
+#[derive(Deserialize)]
 struct Time {
     seconds: f64,
 }
@@ -56,8 +61,14 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
     let running = Running::default();
     let routes = Router::new().route("/", get(hello)).route("/loop", get(spin)).route("/echo", post(echo));
     let routes = match mode {
-        Mode::Inline => routes.route("/add", get(add_inline)).route("/sleep", get(sleep_inline)),
-        Mode::Blocking => routes.route("/add", get(add_blocking)).route("/sleep", get(sleep_blocking)),
+        Mode::Inline => routes
+            .route("/add", get(add_inline))
+            .route("/mix", get(mix_inline))
+            .route("/sleep", get(sleep_inline)),
+        Mode::Blocking => routes
+            .route("/add", get(add_blocking))
+            .route("/mix", get(mix_blocking))
+            .route("/sleep", get(sleep_blocking)),
     };
     let routes = routes.with_state(Arc::clone(&running));
     let listener = tokio.block_on(gateway::http::listen(SocketAddr::from(([127, 0, 0, 1], 0))))?;
@@ -94,6 +105,24 @@ async fn add_inline(Query(Terms { a, b }): Query<Terms>) -> Answer {
 
 async fn add_blocking(Query(Terms { a, b }): Query<Terms>) -> Result<Answer, StatusCode> {
     blocking(move || answer(JSON, a.wrapping_add(b).to_string())).await
+}
+
+/// About 1 ms of computing: so many steps of a xorshift generator, each of which needs the one before
+/// it. Nothing that a compiler could take a short cut through, as it can with a congruential one.
+pub fn mix(n: u32) -> u32 {
+    (0..n).fold(1, |mut x: u32, _| {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^ (x << 5)
+    })
+}
+
+async fn mix_inline(Query(Steps { n }): Query<Steps>) -> Answer {
+    answer(JSON, mix(n).to_string())
+}
+
+async fn mix_blocking(Query(Steps { n }): Query<Steps>) -> Result<Answer, StatusCode> {
+    blocking(move || answer(JSON, mix(n).to_string())).await
 }
 
 async fn sleep_inline(State(running): State<Running>, Query(Time { seconds }): Query<Time>) -> Answer {

@@ -20,7 +20,7 @@ const WARM_UP: usize = 64;
 
 /// Makes the calls, prints what they took.
 pub fn run(folder: &Path, count: usize, seconds: u64) -> anyhow::Result<()> {
-    let config = gateway::config(folder)?;
+    let config = gateway::config(folder, &[])?;
     let cores = config.http_threads.get();
     let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(cores).enable_all().build()?;
     let core = app::core(&config, tokio.handle().clone(), None)?;

@@ -43,6 +43,15 @@ pub fn get(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").into_bytes()
 }
 
+/// The bytes of a request with a body.
+pub fn post(target: &str, media_type: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {media_type}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> anyhow::Result<Self> {
@@ -91,8 +100,34 @@ impl Connection {
 
     /// Sends and receives.
     pub fn ask(&mut self, target: &str) -> anyhow::Result<Answer> {
-        self.send(&get(target))?;
-        self.receive(Instant::now() + PATIENCE)?.with_context(|| format!("no answer in time to GET {target}"))
+        self.ask_with(&get(target)).with_context(|| format!("GET {target}"))
+    }
+
+    /// Sends a request made with [`get`] or [`post`] and receives.
+    pub fn ask_with(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+        self.send(request)?;
+        self.receive(Instant::now() + PATIENCE)?.with_context(|| format!("no answer within {PATIENCE:?}"))
+    }
+
+    /// Asks until the answer is a 200, as one waits for a new task: the time that took, and the answer.
+    pub fn until_ok(
+        &mut self,
+        request: &[u8],
+        since: Instant,
+        pause: Duration,
+        limit: Duration,
+    ) -> anyhow::Result<(Duration, Answer)> {
+        loop {
+            let answer = self.ask_with(request)?;
+            if answer.status == 200 {
+                return Ok((since.elapsed(), answer));
+            }
+            if since.elapsed() > limit {
+                let body = String::from_utf8_lossy(&answer.body).into_owned();
+                bail!("no 200 within {limit:?}; the last answer: {} {body}", answer.status);
+            }
+            std::thread::sleep(pause);
+        }
     }
 }
 

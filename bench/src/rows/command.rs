@@ -41,7 +41,7 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
         }
         let plural = if connections == 1 { "" } else { "s" };
         let what = format!("command `cat` of 1 KiB, {connections} connection{plural}");
-        table.line("g", &what, "gateway", format!("{}, {} CPU a call", rate.show("/s"), cpu.show("µs")));
+        table.parts("g", &what, "gateway", &[("throughput", &rate, "/s"), ("CPU a call", &cpu, "µs")]);
     }
     check(&gateway)
 }

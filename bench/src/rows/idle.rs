@@ -8,7 +8,7 @@ use crate::figure::Figure;
 use crate::folder::Folder;
 use crate::load::connection::Connection;
 use crate::scale::Scale;
-use crate::table::Table;
+use crate::table::{Bound, Table};
 use anyhow::bail;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
     let ([native_before, our_before], [native_after, our_after]) = (before, after);
     let (native, ours) = (percent(native_before, native_after), percent(our_before, our_after));
     let what = format!("idle CPU over {} s, of one core", scale.idle.as_secs());
-    table.line("e", &what, "native axum", native.show("%"));
-    table.target("e", &what, "gateway, 100 tasks", ours.show("%"), "< 0.5 %", ours.median() < 0.5);
+    table.parts("e", &what, "native axum", &[("CPU", &native, "%")]);
+    table.judged("e", &what, "gateway, 100 tasks", ("CPU", &ours, "%"), Bound::AtMost(0.5));
     Ok(())
 }

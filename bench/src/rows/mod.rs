@@ -4,11 +4,16 @@
 //! checks answers, and adds its lines to the table.
 
 mod command;
+mod compute;
 mod guest;
 mod hangup;
 mod idle;
+mod languages;
+mod many;
 mod parked;
+mod peers;
 mod saturated;
+mod start;
 mod trivial;
 
 use crate::scale::Scale;
@@ -26,4 +31,9 @@ pub const ALL: &[(&str, Row)] = &[
     ("e", idle::run),
     ("f", guest::run),
     ("g", command::run),
+    ("h", peers::run),
+    ("i", compute::run),
+    ("j", languages::run),
+    ("k", start::run),
+    ("l", many::run),
 ];

@@ -1,0 +1,54 @@
+//! What a run leaves in `docs/`: the page, its charts, and the raw data.
+//!
+//! Reads the table and knows no measuring. The page is written whole each time; nothing in it is
+//! kept by hand.
+
+mod charts;
+mod csv;
+
+use crate::table::Table;
+use anyhow::Context as _;
+use std::path::Path;
+
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Written by the benchmark itself; `just bench` writes it anew. Everything below was measured in one run on one machine:
+contenders in turns (A B C A B C …), each in a process of its own, on the same cores as the load generator. A cell shows
+the median of the rounds with the least and the most of them. Ratios are taken round by round, so that both sides share
+the machine's mood. Latencies are those of an open loop: a request has an appointed time and counts from that.
+Every answer was checked. The targets are those of issue 4; a row that we lose is shown like any other.
+
+";
+
+const READING: &str = "\
+## The rows
+
+- **a** a trivial typed call; **b** the same, and `GET /`, among endless loops; **c** thousands of sleeping calls
+- **d** from a client's hang-up to the end of its run; **e** idle CPU; **f** one `wasi:http` guest here and under
+  `wasmtime serve`, and a streamed echo; **g** a command per request
+- **h** the trivial call and 1 ms of CPU beside what one would take instead, each of them one process;
+  **i** guests that compute beside native code; **j** tasks in Python and JavaScript
+- **k** start and drop-in; **l** what grows with tasks, parked calls, finished calls and workers
+
+";
+
+/// Writes `benchmarks.md`, `benchmarks.csv` and `charts/*.svg` into a folder.
+pub fn write(folder: &Path, table: &Table, command: &str) -> anyhow::Result<()> {
+    let into = folder.join("charts");
+    std::fs::create_dir_all(&into).with_context(|| format!("making {}", into.display()))?;
+    let drawn = charts::draw(&into, table.samples())?;
+    let mut page = INTRODUCTION.to_owned();
+    for (file, title) in drawn {
+        page.push_str(&format!("![{title}](charts/{file})\n\n"));
+    }
+    page.push_str(READING);
+    page.push_str(&format!(
+        "## The figures\n\nMeasured by `{command}`. All rounds: [benchmarks.csv](benchmarks.csv).\n\n"
+    ));
+    page.push_str(&table.render());
+    let path = folder.join("benchmarks.md");
+    std::fs::write(&path, page).with_context(|| format!("writing {}", path.display()))?;
+    let path = folder.join("benchmarks.csv");
+    std::fs::write(&path, csv::text(table.samples())).with_context(|| format!("writing {}", path.display()))
+}
