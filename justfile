@@ -16,11 +16,12 @@ serve *flags:
     cargo build --release -p gateway
     target/release/unblock serve {{flags}}
 
-# All tests: the gateway with real servers, what guests import, the pool without wasm, the SDK and the tasks natively.
+# All tests: the gateway with real servers, what guests import, the pool without wasm, the SDK and the tasks natively, the benchmark.
 test *filter: build-tasks
     cargo test --release -p gateway -p unblock-host {{filter}}
     cargo test -p unblock-pool {{filter}}
-    cargo test -p unblock-sdk -p unblock-sdk-macros -p guest-sdk -p sleep -p password -p render -p thumbnail {{filter}}
+    cargo test --release -p bench {{filter}}
+    cargo test -p unblock-sdk -p unblock-sdk-macros -p bench-native -p guest-sdk -p sleep -p password -p render -p thumbnail {{filter}}
 
 # The API's description: a validator, and generated requests for so many seconds (default 120).
 api-test *seconds: build-tasks
@@ -34,6 +35,7 @@ browser-test: build-tasks
 check:
     cargo fmt --all --check
     cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -p bench -- -D warnings
+    cargo clippy --all-targets -p bench-native -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-host -p unblock-pool
 
 # Side-by-side benchmarks: all, which writes docs/benchmarks.md; `just bench quick`, `just bench a`, `just bench check`, `just bench record`.
