@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds what the benchmark calls: the sample tasks, the guests of the tests, and bench/guest as
-# bench/add-std.wasm; and brings what the gateway is measured beside: `wasmtime serve` (row f),
+# bench/add-std.wasm and bench/add-grows.wasm; and brings what the gateway is measured beside: `wasmtime serve` (row f),
 # servers in Python and JavaScript (row h), and wrk, which makes the load.
 #
 # tasks/build.sh brings the wasm32-wasip2 target; the guest is then built by the same compiler with
@@ -26,6 +26,12 @@ env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET \
   cargo build --quiet --profile guest --target "$target" --target-dir "$out" -p bench-guest
 cp "$out/$target/guest/bench_guest.wasm" "$bench/add-std.wasm"
 echo "build-bench: bench/add-std.wasm ($(($(wc -c <"$bench/add-std.wasm") / 1024)) KiB)"
+
+# The same as compilers link it by themselves, with a heap that grows (row m).
+env -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_TARGET RUSTFLAGS="-C target-feature=+simd128" \
+  cargo build --quiet --profile guest --target "$target" --target-dir "$out/grows" -p bench-guest
+cp "$out/grows/$target/guest/bench_guest.wasm" "$bench/add-grows.wasm"
+echo "build-bench: bench/add-grows.wasm ($(($(wc -c <"$bench/add-grows.wasm") / 1024)) KiB)"
 
 # What rows measure beside the gateway lands in target/bench-tools, or the table says what is missing.
 tools=$root/target/bench-tools

@@ -6,6 +6,12 @@
 #[derive(Clone, Debug, Default)]
 pub struct Figure(Vec<f64>);
 
+impl From<Vec<f64>> for Figure {
+    fn from(rounds: Vec<f64>) -> Self {
+        Self(rounds)
+    }
+}
+
 impl Figure {
     /// The figure of one value.
     pub fn of(value: f64) -> Self {

@@ -96,6 +96,11 @@ impl Folder {
         Ok(())
     }
 
+    /// Adds a guest of the benchmark's own.
+    pub fn guest_of_bench(&self, name: &str) -> anyhow::Result<()> {
+        self.copy(root().join("bench").join(format!("{name}.wasm")))
+    }
+
     /// Adds small modules, each different, until there are `count` tasks.
     pub fn fill(&self, count: usize) -> anyhow::Result<()> {
         for index in 4..count {

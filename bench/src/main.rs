@@ -41,6 +41,7 @@ const ROWS: &str = "Rows:
   j  tasks in Python and JavaScript: a warm call, and from file to first answer
   k  start to ready with 1 and 1,000 modules; cp of a new component to its first answer
   l  what many tasks, parked calls and calls cost; a second worker
+  m  a call without HTTP, before and after the work on its cost; a heap that grows
 
 Examples:
   bench                     everything, and the report in docs/
@@ -55,7 +56,7 @@ Examples:
 struct Cli {
     /// "quick", "full" (the default), "check" or "record"; and rows, no row means all.
     #[arg(value_name = "quick|full|check|record|ROW", value_parser = [
-        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l",
+        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m",
     ])]
     words: Vec<String>,
     /// Write benchmarks.md, benchmarks.csv and charts/ into this folder; a full run of all rows

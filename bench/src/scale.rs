@@ -35,6 +35,8 @@ pub struct Scale {
     pub growth_rounds: usize,
     /// Turns of the guests that compute.
     pub compute_rounds: usize,
+    /// Turns of calls without HTTP.
+    pub cost_rounds: usize,
     /// How often a file is dropped in.
     pub drop_rounds: usize,
     /// Warm calls of a task in Python or JavaScript.
@@ -61,6 +63,7 @@ impl Scale {
             peer_compute_rounds: 1,
             growth_rounds: 2,
             compute_rounds: 5,
+            cost_rounds: 7,
             drop_rounds: 1,
             warm_calls: 100,
             starts: 5,
@@ -84,6 +87,7 @@ impl Scale {
             peer_compute_rounds: 5,
             growth_rounds: 7,
             compute_rounds: 41,
+            cost_rounds: 41,
             drop_rounds: 3,
             warm_calls: 1_000,
             starts: 15,

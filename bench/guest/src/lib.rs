@@ -15,6 +15,11 @@ impl bindings::exports::api::Guest for Guest {
         assert!(b <= u32::MAX - a, "{a} + {b} is more than {}", u32::MAX);
         a + b
     }
+
+    fn heap(kib: u32) -> u32 {
+        let bytes = vec![1_u8; kib as usize * 1024];
+        std::hint::black_box(&bytes).iter().step_by(4096).map(|byte| u32::from(*byte)).sum()
+    }
 }
 
 bindings::export!(Guest with_types_in bindings);

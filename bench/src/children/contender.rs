@@ -113,6 +113,13 @@ pub fn parked(folder: &Path, count: usize, seconds: u64) -> anyhow::Result<serde
     once(command)
 }
 
+/// Calls without HTTP in a process of their own: see `cost.rs`.
+pub fn cost(after: &Path, before: &Path, rounds: usize) -> anyhow::Result<serde_json::Value> {
+    let mut command = command("cost")?;
+    command.arg(after).arg(before).arg(rounds.to_string());
+    once(command)
+}
+
 /// Hang-ups in a process of their own: see `hangups.rs`.
 pub fn hangups(folder: &Path, kind: Kind, samples: usize) -> anyhow::Result<serde_json::Value> {
     let mut command = command("hangups")?;

@@ -5,6 +5,7 @@
 //! outlives the benchmark. A one-off prints its result as JSON and ends.
 
 pub mod contender;
+mod cost;
 pub mod foreign;
 mod gateway;
 mod hangups;
@@ -76,6 +77,15 @@ pub enum Child {
         /// For how long they sleep.
         seconds: u64,
     },
+    /// Calls without HTTP.
+    Cost {
+        /// The guest as the gateway's samples are linked.
+        after: PathBuf,
+        /// The same, as compilers link it.
+        before: PathBuf,
+        /// How many turns of each.
+        rounds: usize,
+    },
     /// Hangs up and waits for the end of the run.
     Hangups {
         /// The folder.
@@ -94,6 +104,7 @@ pub fn run(child: Child) -> anyhow::Result<()> {
         Child::Native { mode } => native::run(mode),
         Child::Gateway { folder, flags } => gateway::run(&folder, &flags),
         Child::Parked { folder, count, seconds } => parked::run(&folder, count, seconds),
+        Child::Cost { after, before, rounds } => cost::run(&after, &before, rounds),
         Child::Hangups { folder, kind, samples } => hangups::run(&folder, kind, samples),
     }
 }

@@ -5,6 +5,7 @@
 
 mod command;
 mod compute;
+mod cost;
 mod guest;
 mod hangup;
 mod idle;
@@ -36,4 +37,5 @@ pub const ALL: &[(&str, Row)] = &[
     ("j", languages::run),
     ("k", start::run),
     ("l", many::run),
+    ("m", cost::run),
 ];
