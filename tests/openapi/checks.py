@@ -106,13 +106,16 @@ def empty_flag(case):
 
 
 def other_form(case):
-    """In a form everything is a text, what is there once is a list of one, and an empty list is not there."""
+    """In a form everything is a text, an empty one is what may be null, what is there once is a list of one, and an
+    empty list is not there."""
     form = case.operation.get_body_for_media_type(case.media_type).definition
     if list(form["schema"]["properties"]) == ["file"] and len(case.body) == 1:
         # The only part is the body, whatever its name.
         return "file" not in case.body
     for name, schema in form["schema"]["properties"].items():
         of_json = form.get("encoding", {}).get(name, {}).get("contentType") == "application/json"
+        if case.body.get(name) == "" and {"type": "null"} in schema.get("anyOf", []):
+            return True
         if schema.get("type") == "array" and not of_json and name in case.body:
             value = case.body[name]
             if not isinstance(value, list) or not value or not all(isinstance(item, (str, bytes)) for item in value):
