@@ -1,5 +1,7 @@
 //! Row m: a call without HTTP, after and before the work on its cost; and a guest that others built,
 //! whose heap grows in each call, beside the same one linked with enough memory.
+//!
+//! The calls without HTTP are made by `children/cost.rs`; nothing here knows an engine.
 
 use crate::children::contender::{self, Contender};
 use crate::figure::Figure;
