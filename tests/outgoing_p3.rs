@@ -169,5 +169,4 @@ async fn a_run_of_0_3_holds_a_bounded_number_of_connections() {
     let asked = tokio::spawn(client().get(server.url(&all)).send());
     until("all are connected", async || upstream.open() == 32).await;
     asked.abort();
-    eventually("nothing runs", || server.pool().permits == 0);
 }
