@@ -169,4 +169,7 @@ async fn a_run_of_0_3_holds_a_bounded_number_of_connections() {
     let asked = tokio::spawn(client().get(server.url(&all)).send());
     until("all are connected", async || upstream.open() == 32).await;
     asked.abort();
+    // Not `eventually`: it would keep this thread from hanging up.
+    until("the connections are closed", async || upstream.open() == 0).await;
+    assert_eq!(upstream.peak(), 32);
 }
