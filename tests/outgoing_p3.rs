@@ -149,8 +149,9 @@ async fn waiting_of_a_guest_of_0_3_ends_by_time_out_or_with_its_run() {
     let asked = tokio::spawn(request.send());
     until("the guest is connected", async || upstream.open() == 1).await;
     asked.abort();
-    eventually("the connection is closed", || upstream.open() == 0);
-    eventually("nothing runs", || server.pool().permits == 0);
+    // Not `eventually`: it would keep this thread from hanging up.
+    until("the connection is closed", async || upstream.open() == 0).await;
+    until("nothing runs", async || server.pool().permits == 0).await;
 }
 
 #[tokio::test]
@@ -169,7 +170,6 @@ async fn a_run_of_0_3_holds_a_bounded_number_of_connections() {
     let asked = tokio::spawn(client().get(server.url(&all)).send());
     until("all are connected", async || upstream.open() == 32).await;
     asked.abort();
-    // Not `eventually`: it would keep this thread from hanging up.
     until("the connections are closed", async || upstream.open() == 0).await;
     assert_eq!(upstream.peak(), 32);
 }

@@ -102,6 +102,23 @@ impl Program {
         super::client().get(self.url(path)).send().await.unwrap().text().await.unwrap()
     }
 
+    /// Kibibytes that it holds now. A process of its own is the only one whose memory a test can
+    /// judge: in the tests' process others run beside it.
+    pub fn resident_kib(&self) -> u64 {
+        self.status_kib("VmRSS:")
+    }
+
+    /// Kibibytes that it held at most.
+    pub fn peak_kib(&self) -> u64 {
+        self.status_kib("VmHWM:")
+    }
+
+    fn status_kib(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
