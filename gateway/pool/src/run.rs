@@ -15,7 +15,7 @@
 //! the first reason wins. Must not know the order of runs or how workers find them.
 
 use crate::admission::Permit;
-use crate::clock::{NEVER_NS, nanos, thread_cpu_ns};
+use crate::clock::{Clocks, NEVER_NS, SHORT_SLICE_NS, nanos, thread_cpu_ns};
 use crate::levels::{Key, Taken};
 use crate::shared::{Ready, Shared};
 use crate::sync::Once8;
@@ -147,7 +147,8 @@ pub struct Report {
     pub queue: Duration,
     /// From the first slice to the end, the drop of the future included.
     pub wall: Duration,
-    /// CPU time over all slices.
+    /// CPU time over all slices. A slice of less than 50 µs counts by the wall clock, which spares a
+    /// system call and is never less.
     pub cpu: Duration,
     /// Slices polled; 0 if the run never started.
     pub slices: u32,
@@ -181,9 +182,12 @@ pub(crate) struct Core {
     preemptions: AtomicU32,
 
     slice_start_ns: AtomicU64,
+    /// Up to here, by the wall clock, the slice is charged already.
+    slice_charged_ns: AtomicU64,
+    /// The CPU clock at that moment.
     slice_cpu_start_ns: AtomicU64,
-    /// The reading of the thread's CPU clock at the end of the slice: the next one's start.
-    slice_cpu_end_ns: AtomicU64,
+    /// The slice was charged at its end: its clocks are the start of the next one.
+    slice_charged: AtomicBool,
     /// CPU time after which the slice is cut.
     slice_cut_ns: AtomicU64,
     /// Wall time after which it is cut, whatever CPU time it had.
@@ -221,8 +225,9 @@ impl Core {
             slices: AtomicU32::new(0),
             preemptions: AtomicU32::new(0),
             slice_start_ns: AtomicU64::new(0),
+            slice_charged_ns: AtomicU64::new(0),
             slice_cpu_start_ns: AtomicU64::new(0),
-            slice_cpu_end_ns: AtomicU64::new(0),
+            slice_charged: AtomicBool::new(false),
             slice_cut_ns: AtomicU64::new(0),
             slice_wall_max_ns: AtomicU64::new(0),
             slice_check_ns: AtomicU64::new(0),
@@ -267,10 +272,11 @@ impl Core {
     }
 
     /// Worker, before it polls a slice.
-    pub(crate) fn begin_slice(&self, taken: &Taken, now_ns: u64, cpu_ns: u64) {
+    pub(crate) fn begin_slice(&self, taken: &Taken, now_ns: u64, charged: Clocks) {
         self.slice_start_ns.store(now_ns, RELAXED);
-        self.slice_cpu_start_ns.store(cpu_ns, RELAXED);
-        self.slice_cpu_end_ns.store(NEVER_NS, RELAXED);
+        self.slice_charged_ns.store(charged.wall_ns, RELAXED);
+        self.slice_cpu_start_ns.store(charged.cpu_ns, RELAXED);
+        self.slice_charged.store(false, RELAXED);
         self.slice_cut_ns.store(taken.cut_ns, RELAXED);
         self.slice_wall_max_ns.store(taken.quantum_ns.saturating_mul(SLICE_WALL_QUANTA_MAX), RELAXED);
         self.slice_check_ns.store(now_ns.saturating_add(taken.cut_ns), RELAXED);
@@ -280,19 +286,30 @@ impl Core {
         self.slice_preempted.store(false, RELAXED);
     }
 
-    /// The CPU clock at the end of the slice, if it was read.
-    pub(crate) fn slice_cpu_end_ns(&self) -> Option<u64> {
-        Some(self.slice_cpu_end_ns.load(RELAXED)).filter(|&ns| ns != NEVER_NS)
+    /// The clocks at the end of the slice, if it was charged.
+    fn slice_end(&self) -> Option<Clocks> {
+        self.slice_charged.load(RELAXED).then(|| Clocks {
+            wall_ns: self.slice_charged_ns.load(RELAXED),
+            cpu_ns: self.slice_cpu_start_ns.load(RELAXED),
+        })
     }
 
-    /// Reads the CPU clock once for the end of the slice, and charges the run.
+    /// Charges the run for the slice up to now. The CPU clock is read if that was long.
     fn charge(&self) -> u64 {
-        let cpu_ns = thread_cpu_ns();
-        self.slice_cpu_end_ns.store(cpu_ns, RELAXED);
-        let used_ns = cpu_ns.saturating_sub(self.slice_cpu_start_ns.load(RELAXED));
+        let now_ns = self.shared.clock.now_ns();
+        let elapsed_ns = now_ns.saturating_sub(self.slice_charged_ns.load(RELAXED));
+        let start_ns = self.slice_cpu_start_ns.load(RELAXED);
+        let (used_ns, cpu_ns) = if elapsed_ns < SHORT_SLICE_NS {
+            (elapsed_ns, start_ns.saturating_add(elapsed_ns))
+        } else {
+            let cpu_ns = thread_cpu_ns();
+            (cpu_ns.saturating_sub(start_ns).min(elapsed_ns), cpu_ns)
+        };
+        self.slice_charged.store(true, RELAXED);
         let total_ns = self.cpu_used_ns.load(RELAXED).saturating_add(used_ns);
         self.cpu_used_ns.store(total_ns, RELAXED);
-        // A second reading in the same slice charges only what came after the first.
+        // A second charge in the same slice takes only what came after the first.
+        self.slice_charged_ns.store(now_ns, RELAXED);
         self.slice_cpu_start_ns.store(cpu_ns, RELAXED);
         used_ns
     }
@@ -503,17 +520,17 @@ fn schedule(ready: Runnable<Arc<Core>>, info: ScheduleInfo) {
     core.shared.schedule(ready, info);
 }
 
-/// Polls one slice on a worker. Returns the CPU clock at its end.
-pub(crate) fn poll_slice(ready: Ready, taken: &Taken, now_ns: u64, cpu_ns: u64) -> Option<u64> {
+/// Polls one slice on a worker, and charges it for what came after `charged`. Returns the clocks at its end.
+pub(crate) fn poll_slice(ready: Ready, taken: &Taken, now_ns: u64, charged: Clocks) -> Option<Clocks> {
     let core = Arc::clone(ready.metadata());
-    core.begin_slice(taken, now_ns, cpu_ns);
+    core.begin_slice(taken, now_ns, charged);
     // The guest's panics are caught further in; what is left are wakers and outputs that panic.
     let polled = catch_unwind(AssertUnwindSafe(|| ready.run()));
     if polled.is_err() {
         let ended = Ended::Panicked(String::new());
         core.shared.retire_running(core.key(), &ended);
     }
-    core.slice_cpu_end_ns()
+    core.slice_end()
 }
 
 /// The future async-task holds: the guest's future, from `start` to its drop.

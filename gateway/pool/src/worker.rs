@@ -3,12 +3,16 @@
 //!
 //! Must not know which run is next or why: it asks the shared state.
 
-use crate::clock::thread_cpu_ns;
+use crate::clock::{Clocks, SHORT_SLICE_NS, thread_cpu_ns};
 use crate::run::poll_slice;
 use crate::shared::{Next, Shared};
 use crate::sync::Signal;
 use std::hint::spin_loop;
 use std::sync::atomic::Ordering;
+
+/// Nanoseconds that may be counted by the wall clock before the CPU clock is read again: what a slice is
+/// charged is never further from its CPU time than this.
+const RECKONED_NS_MAX: u64 = 200_000;
 
 /// Looks at the signal between two looks at the clock while spinning.
 const SPINS_PER_CLOCK: u32 = 32;
@@ -26,23 +30,36 @@ pub(crate) fn run(shared: &Shared, index: usize) {
     };
     lower_priority(shared.nice);
     signal.register();
-    // The CPU clock as last read: the end of one slice is the start of the next.
-    let mut cpu_ns = None;
+    // Up to where the worker's time is charged to somebody: the end of a slice is the start of the next.
+    let mut charged = Clocks { wall_ns: 0, cpu_ns: 0 };
+    let mut reckoned_ns = RECKONED_NS_MAX;
     let mut idle_since_ns = None;
     let mut spinning_pays = false;
     loop {
         match shared.next(index) {
             Next::Slice(ready, taken) => {
-                let start_ns = cpu_ns.take().unwrap_or_else(thread_cpu_ns);
                 let now_ns = shared.clock.now_ns();
+                if reckoned_ns >= RECKONED_NS_MAX {
+                    charged = Clocks { wall_ns: now_ns, cpu_ns: thread_cpu_ns() };
+                    reckoned_ns = 0;
+                } else if idle_since_ns.is_some() {
+                    charged.wall_ns = now_ns;
+                }
                 if let Some(since_ns) = idle_since_ns.take() {
                     let idle_ns = now_ns.saturating_sub(since_ns);
                     spinning_pays = idle_ns <= shared.spin_ns.saturating_mul(IDLE_SPINS_MAX);
                 }
-                cpu_ns = poll_slice(ready, &taken, now_ns, start_ns);
+                let Some(end) = poll_slice(ready, &taken, now_ns, charged) else {
+                    reckoned_ns = RECKONED_NS_MAX;
+                    continue;
+                };
+                let used_ns = end.cpu_ns.saturating_sub(charged.cpu_ns);
+                reckoned_ns = if used_ns < SHORT_SLICE_NS { reckoned_ns + used_ns } else { 0 };
+                charged = end;
             }
             Next::Idle => {
-                cpu_ns = None;
+                // What is spent here is nobody's, and is not counted.
+                reckoned_ns = reckoned_ns.saturating_add(shared.spin_ns);
                 idle_since_ns = idle_since_ns.or_else(|| Some(shared.clock.now_ns()));
                 if !(spinning_pays && spin(shared, signal)) {
                     signal.sleep();
