@@ -70,8 +70,22 @@ pub async fn task_itself(
     }
 }
 
+/// Any path that the gateway does not serve itself.
+pub async fn anywhere(
+    state: State<Arc<Gateway>>,
+    call: Extension<CallId>,
+    request: Request,
+) -> Response<Body> {
+    let below_task = request.uri().path().strip_prefix("/tasks/").and_then(|rest| rest.find('/'));
+    if below_task.is_some_and(|name_bytes| name_bytes > 0) {
+        below(state, call, request).await
+    } else {
+        route(state, call, request).await
+    }
+}
+
 /// `/tasks/{task}/…`: a function of the task, or whatever a task of streams makes of it.
-pub async fn below(
+async fn below(
     State(gateway): State<Arc<Gateway>>,
     Extension(call): Extension<CallId>,
     request: Request,
@@ -107,8 +121,8 @@ fn streaming(snapshot: &Snapshot, path: &str) -> Option<Arc<Task>> {
     (task.prepared.kind.streams() && !reserved(path)).then(|| Arc::clone(task))
 }
 
-/// Any path the gateway does not serve itself: a manifest's route, or nothing.
-pub async fn route(
+/// A manifest's route, or nothing.
+async fn route(
     State(gateway): State<Arc<Gateway>>,
     Extension(call): Extension<CallId>,
     request: Request,

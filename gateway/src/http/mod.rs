@@ -129,11 +129,9 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/problems/{slug}", get(problems::page))
         .route("/tasks", get(tasks::list))
         .route("/tasks/{task}", any(invoke::task_itself))
-        // A task's kind decides what lies below it, and which methods are served there.
-        .route("/tasks/{task}/", any(invoke::below))
-        .route("/tasks/{task}/{*rest}", any(invoke::below))
         .method_not_allowed_fallback(probes::other_method)
-        // A task's own routes come and go with its manifest, so the snapshot finds them.
-        .fallback(invoke::route)
+        // What lies below a task, and its own routes, come and go with it: the snapshot finds them. Not by
+        // the router, which would decode and store the parameters of each call's path for nobody.
+        .fallback(invoke::anywhere)
         .with_state(gateway)
 }
