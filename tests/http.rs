@@ -329,16 +329,6 @@ async fn a_header_over_the_bound_gets_431() {
 }
 
 #[tokio::test]
-async fn bodies_that_fill_the_buffers_together_get_503_with_retry_after() {
-    let server = Gateway::new().wat("maths", MATHS).set(|config| config.http.bodies_bytes_max = 8).start();
-    assert_eq!(server.post("/tasks/maths/add", "[40, 2]").await.ok(), "42");
-    let reply = server.post("/tasks/maths/add", "[400, 20]").await;
-    reply.problem(503, "memory-full");
-    assert!(reply.header("retry-after").unwrap().parse::<u64>().unwrap() >= 1);
-    assert_eq!(server.post("/tasks/maths/add", "[40, 3]").await.ok(), "43");
-}
-
-#[tokio::test]
 async fn a_result_over_the_limit_is_the_tasks_fault() {
     let manifest = "[limits]\noutput = \"16B\"\n";
     let server = Gateway::new().file("greeter.wasm", greeter()).manifest("greeter", manifest).start();

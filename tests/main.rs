@@ -22,6 +22,7 @@ mod http;
 mod languages;
 mod limits;
 mod loading;
+mod memory;
 mod new;
 mod openapi;
 mod outgoing;

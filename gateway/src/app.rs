@@ -8,9 +8,9 @@ use crate::config::Config;
 use crate::error::LoadError;
 use crate::http::{self, Gateway};
 use crate::invoke::Invoker;
-use crate::limits::Limits;
+use crate::limits::{self, Limits};
 use crate::registry::{Loader, Registry};
-use crate::runtime::{ExtraImports, Notes, Prepared, Runtime};
+use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime};
 use crate::task::TaskName;
 use anyhow::Context as _;
 use std::net::SocketAddr;
@@ -84,7 +84,8 @@ pub fn core(
     let pool =
         Pool::new(pool_config, runtime.interrupt(), on_thread).context("starting the worker threads")?;
     let pool = Arc::new(pool);
-    let invoker = Arc::new(Invoker::new(Arc::clone(&runtime), Arc::clone(&pool)));
+    let memory = Memory::new(config.memory_bytes);
+    let invoker = Arc::new(Invoker::new(Arc::clone(&runtime), Arc::clone(&pool), memory));
     Ok(Core { runtime, pool, invoker })
 }
 
@@ -141,8 +142,9 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
         address = %address,
         workers = config.workers.get(),
         tasks = %config.registry.tasks.display(),
-        "listening on http://{address}; {}",
-        config.engine.runs.formula()
+        "listening on http://{address}; {}; {} of memory for all calls together",
+        config.engine.runs.formula(),
+        limits::bytes(config.memory_bytes)
     );
     Ok(Server {
         address,
@@ -173,6 +175,12 @@ impl Server {
     #[must_use]
     pub fn pool(&self) -> &Arc<Pool> {
         &self.core.pool
+    }
+
+    /// The memory that calls hold together.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        self.core.invoker.memory()
     }
 
     /// Waits for SIGTERM or SIGINT, then drains; a second signal ends the process at once.

@@ -63,6 +63,9 @@ pub struct Flags {
     /// Runs in flight at most [default: from vm.max_map_count and memory].
     #[arg(long, env = "UNBLOCK_MAX_RUNS", value_name = "N", help_heading = "Machine")]
     pub max_runs: Option<String>,
+    /// Memory of all calls together: guests, bodies and results [default: three quarters of the machine's].
+    #[arg(long, env = "UNBLOCK_MEMORY_BUDGET", value_name = "SIZE", help_heading = "Machine")]
+    pub memory_budget: Option<String>,
     /// Wasm stack of a run.
     #[arg(
         long,
@@ -262,6 +265,8 @@ pub struct Config {
     pub http_threads: NonZeroUsize,
     /// Niceness of the workers.
     pub nice: i32,
+    /// Bytes that all calls together may hold: guests, bodies and results.
+    pub memory_bytes: u64,
     /// The engine's settings.
     pub engine: engine::Settings,
     /// The registry's settings.
@@ -351,6 +356,10 @@ impl Config {
         let http_threads = reader.threads("http-threads", flags.http_threads.as_deref());
         let nice = i32::try_from(reader.count("nice", &flags.nice, 0..=19)).unwrap_or(0);
         let engine = engine_settings(flags, &mut reader);
+        let memory_bytes = match &flags.memory_budget {
+            None => engine.runs.memory_bytes / 4 * 3,
+            Some(text) => reader.size("memory-budget", text),
+        };
         let tasks = reader.read("tasks", PathBuf::new(), folder(&flags.tasks));
         let (defaults, ceilings) = (default_limits(flags, &mut reader), ceilings(flags, &mut reader));
         reader.mistakes.extend(defaults.over(&ceilings));
@@ -380,6 +389,7 @@ impl Config {
             workers,
             http_threads,
             nice,
+            memory_bytes,
             engine,
             registry,
             http: http::Settings::default(),

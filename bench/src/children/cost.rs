@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unblock_host::{Grants, Host, Progress, Request};
+use unblock_host::{Grants, Host, Limiter, Memory, Progress, Request};
 use unblock_pool::{Budget, Run, ShareLimits};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Val};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
@@ -63,7 +63,9 @@ impl Side {
     /// One call.
     async fn call(&self, run: &Run, grants: &Arc<Grants>) -> anyhow::Result<()> {
         let (request, progress) = (Request::default(), Progress::default());
-        let host = Host::new(run.clone(), BYTES_MAX, BYTES_MAX, request, progress, Arc::clone(grants));
+        let charge = Memory::new(u64::MAX).charge(0).context("an empty budget")?;
+        let limiter = Limiter::new(BYTES_MAX, charge, 0);
+        let host = Host::new(run.clone(), limiter, BYTES_MAX, request, progress, Arc::clone(grants));
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limiter);
         store.set_epoch_deadline(EPOCHS);

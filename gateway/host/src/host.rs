@@ -117,7 +117,7 @@ impl Host {
     #[must_use]
     pub fn new(
         run: Run,
-        memory: u64,
+        limiter: Limiter,
         output: u64,
         request: Request,
         progress: Progress,
@@ -125,7 +125,7 @@ impl Host {
     ) -> Self {
         let refused = Refused::default();
         Self {
-            limiter: Limiter::new(memory),
+            limiter,
             stderr: Ring::default(),
             stdout: Ring::default(),
             request,

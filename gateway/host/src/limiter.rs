@@ -1,8 +1,10 @@
 //! Accounting of one store's memories and tables, summed over all of its instances.
 //!
-//! wasmtime's own limits are per memory; a component may hold many. A refused growth is remembered,
-//! so that the crash which usually follows is reported as what it is. Knows no task and no pool.
+//! wasmtime's own limits are per memory; a component may hold many. What a run holds is also charged to
+//! the budget of the whole process. A refused growth is remembered, so that the crash which usually
+//! follows is reported as what it is. Knows no task and no pool.
 
+use crate::memory::Charge;
 use wasmtime::ResourceLimiter;
 
 /// Bytes of one table element, as wasmtime lays it out.
@@ -26,14 +28,22 @@ pub struct Limiter {
     peak_bytes: usize,
     last_bytes: usize,
     refused: bool,
+    crowded_out: bool,
     host_failed: bool,
+    charge: Charge,
+    /// What is charged beside memories and tables.
+    overhead_bytes: u64,
 }
 
 impl Limiter {
-    /// A limiter that allows `limit_bytes` in all.
+    /// A limiter that allows `limit_bytes` in all. Of what `charge` holds already, `overhead_bytes` are for
+    /// other things than memories and tables.
     #[must_use]
-    pub fn new(limit_bytes: u64) -> Self {
+    pub fn new(limit_bytes: u64, charge: Charge, overhead_bytes: u64) -> Self {
         Self {
+            charge,
+            overhead_bytes,
+            crowded_out: false,
             limit_bytes: usize::try_from(limit_bytes).unwrap_or(usize::MAX),
             held_bytes: 0,
             peak_bytes: 0,
@@ -47,6 +57,18 @@ impl Limiter {
     #[must_use]
     pub fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// Whether a growth within the limit was refused because all runs together hold what the process may.
+    #[must_use]
+    pub fn crowded_out(&self) -> bool {
+        self.crowded_out
+    }
+
+    /// What is charged to the budget of the process for this run.
+    #[must_use]
+    pub fn charge(&self) -> &Charge {
+        &self.charge
     }
 
     /// Whether the system refused a growth that this limiter allowed.
@@ -64,6 +86,10 @@ impl Limiter {
     fn grow(&mut self, by: usize) -> bool {
         match self.held_bytes.checked_add(by) {
             Some(sum) if sum <= self.limit_bytes => {
+                if !self.charge.reach(self.overhead_bytes.saturating_add(sum as u64)) {
+                    self.crowded_out = true;
+                    return false;
+                }
                 self.held_bytes = sum;
                 self.last_bytes = by;
                 self.peak_bytes = self.peak_bytes.max(sum);
@@ -137,10 +163,32 @@ impl ResourceLimiter for Limiter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Memory;
+
+    fn limiter(limit_bytes: u64) -> Limiter {
+        Limiter::new(limit_bytes, Memory::new(1 << 40).charge(0).expect("fits"), 0)
+    }
+
+    #[test]
+    fn growth_is_charged_to_the_process_beyond_what_was_paid_for() -> wasmtime::Result<()> {
+        let memory = Memory::new(300_000);
+        let charge = memory.charge(100_000).expect("fits");
+        let mut limiter = Limiter::new(1 << 30, charge, 30_000);
+        assert!(limiter.memory_growing(0, 65_536, None)?);
+        assert_eq!(memory.held_bytes(), 100_000, "its minimum was charged before");
+        assert!(limiter.memory_growing(65_536, 131_072, None)?);
+        assert_eq!(memory.held_bytes(), 161_072);
+        assert!(!limiter.memory_growing(131_072, 1_310_720, None)?);
+        assert!(limiter.crowded_out() && !limiter.refused());
+        assert_eq!((memory.held_bytes(), limiter.peak_bytes()), (161_072, 131_072));
+        drop(limiter);
+        assert_eq!(memory.held_bytes(), 0);
+        Ok(())
+    }
 
     #[test]
     fn memories_and_tables_are_summed() -> wasmtime::Result<()> {
-        let mut limiter = Limiter::new(200_000);
+        let mut limiter = limiter(200_000);
         assert!(limiter.memory_growing(0, 65_536, None)?);
         assert!(limiter.memory_growing(0, 65_536, None)?);
         assert!(limiter.table_growing(0, 8_000, None)?);
@@ -153,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_modules_own_maximum_is_not_our_refusal() -> wasmtime::Result<()> {
-        let mut limiter = Limiter::new(1 << 30);
+        let mut limiter = limiter(1 << 30);
         assert!(!limiter.memory_growing(65_536, 131_072, Some(65_536))?);
         assert!(!limiter.refused());
         Ok(())

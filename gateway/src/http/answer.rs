@@ -4,10 +4,17 @@
 //! becomes a header. How the bytes were made is not known here.
 
 use crate::error::{Error, Kind};
+use crate::runtime::{Charge, Memory, memory_full};
 use crate::task::Output;
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const WAVE: HeaderValue = HeaderValue::from_static("text/x-wave; charset=utf-8");
@@ -16,24 +23,61 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// A browser must not guess what a task's bytes are.
 pub const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
+/// Bytes of a result that are not charged: about what the socket takes at once.
+const UNCHARGED_BYTES_MAX: usize = 64 << 10;
+
+/// A body that is charged for until it is sent: a slow reader holds it long after its call.
+struct Held {
+    bytes: Option<Bytes>,
+    _charge: Charge,
+}
+
+impl http_body::Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
+
+fn body(bytes: Bytes, memory: &Arc<Memory>) -> Result<Body, Error> {
+    if bytes.len() <= UNCHARGED_BYTES_MAX {
+        return Ok(Body::from(bytes));
+    }
+    let charge = memory.charge(bytes.len() as u64).ok_or_else(|| memory_full(memory))?;
+    Ok(Body::new(Held { bytes: Some(bytes), _charge: charge }))
+}
+
 /// The response to a call that went well.
 ///
 /// # Errors
-/// `bad-response` if the guest stated something that is no media type.
-pub fn write(output: Output) -> Result<Response<Body>, Error> {
-    let (content_type, body) = match output {
+/// `bad-response` if the guest stated something that is no media type; `memory-full`.
+pub fn write(output: Output, memory: &Arc<Memory>) -> Result<Response<Body>, Error> {
+    let (content_type, bytes) = match output {
         Output::Empty => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
             return Ok(response);
         }
-        Output::Text(text) => (TEXT, Body::from(text)),
-        Output::Binary(bytes) => (BINARY, Body::from(bytes)),
-        Output::Json(bytes) => (JSON, Body::from(bytes)),
-        Output::Wave(bytes) => (WAVE, Body::from(bytes)),
-        Output::Raw { content_type, body } => (stated(content_type)?, Body::from(body)),
+        Output::Text(text) => (TEXT, Bytes::from(text)),
+        Output::Binary(bytes) => (BINARY, bytes),
+        Output::Json(bytes) => (JSON, bytes),
+        Output::Wave(bytes) => (WAVE, bytes),
+        Output::Raw { content_type, body } => (stated(content_type)?, body),
     };
-    let mut response = Response::new(body);
+    let mut response = Response::new(body(bytes, memory)?);
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     // A browser must not guess that a task's bytes are a page or a script.
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
@@ -67,7 +111,6 @@ pub fn document(value: &serde_json::Value) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
 
     #[test]
     fn each_output_has_its_type() {
@@ -84,11 +127,18 @@ mod tests {
             (raw(Some("Image/PNG; a=\"b c\"")), Some("Image/PNG; a=\"b c\"")),
             (Output::Empty, None),
         ] {
-            let response = write(output).expect("valid");
+            let response = write(output, &Memory::new(0)).expect("valid");
             assert_eq!(response.headers().get(CONTENT_TYPE).map(|v| v.to_str().expect("ASCII")), expected);
         }
+        let large = Output::Text("x".repeat(UNCHARGED_BYTES_MAX + 1));
+        assert_eq!(write(large.clone(), &Memory::new(9)).expect_err("too much").kind, Kind::MemoryFull);
+        let memory = Memory::new(1 << 20);
+        let response = write(large, &memory).expect("fits");
+        assert_eq!(memory.held_bytes(), UNCHARGED_BYTES_MAX as u64 + 1);
+        drop(response);
+        assert_eq!(memory.held_bytes(), 0);
         for bad in ["", "png", "image/png\r\nSet-Cookie: a", "image/png\0", "a b/c"] {
-            assert_eq!(write(raw(Some(bad))).expect_err(bad).kind, Kind::BadResponse);
+            assert_eq!(write(raw(Some(bad)), &Memory::new(0)).expect_err(bad).kind, Kind::BadResponse);
         }
     }
 }

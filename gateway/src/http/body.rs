@@ -2,11 +2,12 @@
 //!
 //! Four bounds hold while reading: the task's `input` limit (from the stated length before the
 //! first byte, then byte by byte), a floor on the client's speed, the number of parts of a form,
-//! and the sum of all bodies the gateway holds. What the bytes mean is not known here.
+//! and the memory of all calls together. What the bytes mean is not known here.
 
 use super::Settings;
 use crate::error::{Error, Kind};
 use crate::limits::{self, KIB, Limits};
+use crate::runtime::{Charge, Memory, memory_full};
 use crate::task::{Body, Part};
 use axum::body::Body as HttpBody;
 use axum::http::HeaderMap;
@@ -15,7 +16,6 @@ use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
@@ -27,52 +27,6 @@ pub const PROGRESS_BYTES_MIN: u64 = 64 * KIB;
 /// spend our memory on empty parts.
 const PARTS_MAX: usize = 256;
 
-/// The bytes of all bodies held at once.
-#[derive(Debug)]
-pub struct Budget {
-    held: Arc<AtomicU64>,
-    bytes_max: u64,
-}
-
-impl Budget {
-    /// A budget of that many bytes.
-    pub fn new(bytes_max: u64) -> Self {
-        Self { held: Arc::default(), bytes_max }
-    }
-
-    fn open(&self) -> Charge {
-        Charge { held: Arc::clone(&self.held), bytes_max: self.bytes_max, bytes: 0 }
-    }
-}
-
-/// What one body takes from the [`Budget`]; given back on drop, so it lives as long as the call.
-#[derive(Debug)]
-pub struct Charge {
-    held: Arc<AtomicU64>,
-    bytes_max: u64,
-    bytes: u64,
-}
-
-impl Charge {
-    fn add(&mut self, bytes: u64) -> Result<(), Error> {
-        let held = self.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        self.bytes += bytes;
-        if held > self.bytes_max {
-            return Err(Error::new(
-                Kind::MemoryFull,
-                "the request bodies of other calls fill the gateway's buffers; try again later",
-            ));
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.held.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 /// Reads the whole body of a request.
 ///
 /// # Errors
@@ -83,14 +37,14 @@ pub async fn read(
     body: HttpBody,
     limits: &Limits,
     settings: &Settings,
-    budget: &Budget,
+    memory: &Arc<Memory>,
 ) -> Result<(Body, Option<Charge>), Error> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if body.is_end_stream() {
         return Ok((whole(content_type, Bytes::new()), None));
     }
     refuse_encoded(headers)?;
-    let mut reader = Reader::new(body, limits.input, settings.body_timeout, budget.open())?;
+    let mut reader = Reader::new(body, limits.input, settings.body_timeout, memory)?;
     let body = match content_type {
         Some(stated) if is_form(stated) => {
             let boundary = multer::parse_boundary(stated).map_err(|_| {
@@ -169,7 +123,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(body: HttpBody, input_bytes_max: u64, timeout: Duration, charge: Charge) -> Result<Self, Error> {
+    fn new(
+        body: HttpBody,
+        input_bytes_max: u64,
+        timeout: Duration,
+        memory: &Arc<Memory>,
+    ) -> Result<Self, Error> {
+        let charge = memory.charge(0).ok_or_else(|| memory_full(memory))?;
         let deadline = Instant::now() + timeout;
         let reader =
             Self { body, input_bytes_max, seen_bytes: 0, timeout, deadline, marked_bytes: 0, charge };
@@ -227,7 +187,7 @@ impl Reader {
             self.marked_bytes = self.seen_bytes;
             self.deadline = Instant::now() + self.timeout;
         }
-        self.charge.add(bytes)
+        if self.charge.grow(bytes) { Ok(()) } else { Err(memory_full(self.charge.memory())) }
     }
 
     /// The whole body; a body that came in one piece is not copied.
@@ -306,13 +266,13 @@ mod tests {
 
     async fn read_with(headers: &HeaderMap, body: HttpBody, input: u64, total: u64) -> Result<Body, Error> {
         let limits = Limits { input, ..Limits::default() };
-        let budget = Budget::new(total);
-        let read = read(headers, body, &limits, &Settings::default(), &budget).await;
+        let memory = Memory::new(total);
+        let read = read(headers, body, &limits, &Settings::default(), &memory).await;
         let body = read.map(|(body, charge)| {
             drop(charge);
             body
         });
-        assert_eq!(budget.held.load(Ordering::Relaxed), 0, "every charge is given back");
+        assert_eq!(memory.held_bytes(), 0, "every charge is given back");
         body
     }
 
@@ -402,9 +362,9 @@ mod tests {
             Some((Ok::<_, std::io::Error>("x"), ()))
         });
         let settings = Settings { body_timeout: Duration::from_millis(100), ..Settings::default() };
-        let (body, budget) = (HttpBody::from_stream(dribble), Budget::new(1 << 20));
+        let (body, memory) = (HttpBody::from_stream(dribble), Memory::new(1 << 20));
         let error =
-            read(&HeaderMap::new(), body, &Limits::default(), &settings, &budget).await.expect_err("slow");
+            read(&HeaderMap::new(), body, &Limits::default(), &settings, &memory).await.expect_err("slow");
         assert_eq!(error.kind, Kind::RequestTimeout);
     }
 }

@@ -260,7 +260,7 @@ async fn run(
         let body = Inflow::open(body, &task.limits, &gateway.settings, visitor.complaint.clone())?;
         (task::Body::Stream(body), None)
     } else {
-        body::read(&parts.headers, body, &task.limits, &gateway.settings, &gateway.bodies).await?
+        body::read(&parts.headers, body, &task.limits, &gateway.settings, gateway.invoker.memory()).await?
     };
     let arguments = Arguments { pairs, body };
     let observed = Observed::default();
@@ -276,7 +276,7 @@ async fn run(
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     // A client that broke its body off is told so, whatever the guest made of it.
-    result.map_err(|error| visitor.complaint.take().unwrap_or(error)).and_then(write::write)
+    result.map_err(|error| visitor.complaint.take().unwrap_or(error)).and_then(|output| write::write(output, gateway.invoker.memory()))
 }
 
 /// Says which version answered.

@@ -30,7 +30,7 @@ mod trailers;
 pub use server::{listen, serve};
 
 use crate::invoke::Invoker;
-use crate::limits::{KIB, MIB};
+use crate::limits::KIB;
 use crate::registry::Registry;
 use axum::Router;
 use axum::routing::{any, get};
@@ -49,9 +49,6 @@ pub struct Settings {
     /// How long a client may take to send each 64 KiB of a body, or its
     /// rest; then 408.
     pub body_timeout: Duration,
-    /// Bytes of all request bodies held at once; then 503 `memory-full`. A task's `input` limit
-    /// bounds one body, this bounds their sum.
-    pub bodies_bytes_max: u64,
     /// How long a client may take no byte of a response that waits for it; then it is cut off.
     pub write_timeout: Duration,
     /// Connections at once; more wait in the kernel's backlog.
@@ -64,7 +61,6 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 64 * KIB as usize,
             body_timeout: Duration::from_secs(30),
-            bodies_bytes_max: 1024 * MIB,
             write_timeout: Duration::from_secs(60),
             connections_max: 65_536,
         }
@@ -78,7 +74,6 @@ pub struct Gateway {
     invoker: Arc<Invoker>,
     settings: Settings,
     ids: id::Ids,
-    bodies: body::Budget,
     openapi: openapi::Cache,
     draining: AtomicBool,
 }
@@ -91,7 +86,6 @@ impl Gateway {
             registry,
             invoker,
             ids: id::Ids::new(),
-            bodies: body::Budget::new(settings.bodies_bytes_max),
             settings,
             openapi: openapi::Cache::default(),
             draining: AtomicBool::new(false),

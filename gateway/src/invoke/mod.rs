@@ -12,7 +12,7 @@ use crate::error::{Error, Kind};
 use crate::exchange::{Exchange, Fate};
 use crate::limits::{self, Limits};
 use crate::registry::Task;
-use crate::runtime::{Done, Observed, Runtime, Start, StartExchange, stopped};
+use crate::runtime::{Charge, Done, Memory, Observed, Runtime, Start, StartExchange, memory_full, stopped};
 use crate::task::{Arguments, Format, Output, Phase, Timing};
 use futures_util::future::{Either, ready};
 use std::sync::Arc;
@@ -63,18 +63,25 @@ pub struct Finished<T> {
 pub struct Invoker {
     runtime: Arc<Runtime>,
     pool: Arc<Pool>,
+    memory: Arc<Memory>,
 }
 
 impl Invoker {
-    /// An invoker over a runtime and a pool.
+    /// An invoker over a runtime, a pool and the memory that calls may hold together.
     #[must_use]
-    pub fn new(runtime: Arc<Runtime>, pool: Arc<Pool>) -> Self {
-        Self { runtime, pool }
+    pub fn new(runtime: Arc<Runtime>, pool: Arc<Pool>, memory: Arc<Memory>) -> Self {
+        Self { runtime, pool, memory }
+    }
+
+    /// The memory that calls may hold together.
+    #[must_use]
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// Makes one call and waits for its end.
     pub async fn call(&self, call: Call) -> Finished<Output> {
-        let Admitted { permit, budget, end } = match self.admit(&call.task, call.wait, &call.observed).await {
+        let Admitted { permit, charge, budget, end } = match self.admit(&call.task, call.wait, &call.observed).await {
             Ok(admitted) => admitted,
             Err(refused) => return refused.into(),
         };
@@ -85,6 +92,7 @@ impl Invoker {
             arguments: call.arguments,
             format: call.format,
             limits: end.limits.clone(),
+            charge,
             granted: call.task.granted.clone(),
             observed: call.observed,
         };
@@ -98,7 +106,7 @@ impl Invoker {
     /// A failure after the head is told to `late`, and ends the body with an error if it has not
     /// ended before.
     pub async fn exchange(&self, visit: Visit, late: Late) -> Finished<http::Response<Body>> {
-        let Admitted { permit, budget, end } =
+        let Admitted { permit, charge, budget, end } =
             match self.admit(&visit.task, visit.wait, &visit.observed).await {
                 Ok(admitted) => admitted,
                 Err(refused) => return refused.into(),
@@ -112,6 +120,7 @@ impl Invoker {
             head,
             fate: fate.clone(),
             limits: end.limits.clone(),
+            charge,
             granted: visit.task.granted.clone(),
             observed: visit.observed,
         };
@@ -148,8 +157,13 @@ impl Invoker {
             limits.wall = limits.wall.min(wait);
         }
         let queue_until = arrived.checked_add(limits.queue_wait);
-        let permit = match self.permit(task, queue_until).await {
-            Ok(permit) => permit,
+        let admitted = self.permit(task, queue_until).await.and_then(|permit| {
+            // Not before its turn: what waits holds no memory of a guest.
+            let charge = self.memory.charge(task.prepared.footprint_bytes());
+            charge.map(|charge| (permit, charge)).ok_or_else(|| memory_full(&self.memory))
+        });
+        let (permit, charge) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 let error = counts.failed(error.at(Phase::Queue));
                 return Err(Refusal { error, waited: arrived.elapsed() });
@@ -157,7 +171,7 @@ impl Invoker {
         };
         let budget = Budget { queue_until, wall: limits.wall, cpu: limits.cpu };
         let end = End { counts, limits, observed: observed.clone(), admission: arrived.elapsed() };
-        Ok(Admitted { permit, budget, end })
+        Ok(Admitted { permit, charge, budget, end })
     }
 
     /// A slot of the task, waited for no longer than until `queue_until`.
@@ -201,6 +215,7 @@ const DRAINING_RETRY: Duration = Duration::from_secs(5);
 /// A call that has a slot.
 struct Admitted {
     permit: Permit,
+    charge: Charge,
     budget: Budget,
     end: End,
 }

@@ -6,7 +6,7 @@
 use super::arguments::Resolved;
 use super::component::Returned;
 use super::observed::Observed;
-use super::{Call, Function, Granted, Module, Prepared, Runtime, arguments, epoch, grants, outcome};
+use super::{Call, Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, arguments, epoch, grants, outcome};
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use crate::task::{Arguments, Format, Output, Phase, Timing};
@@ -14,7 +14,7 @@ use crate::values::{EncodeError, Shape, bytes_of, encode, encode_wave, encode_wa
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use unblock_host::{Host, Response};
+use unblock_host::{Charge, Host, Limiter, Response};
 use unblock_pool::Run;
 use wasmtime::Store;
 use wasmtime::component::Val;
@@ -39,6 +39,8 @@ pub struct Start {
     pub format: Format,
     /// The limits of this run.
     pub limits: Limits,
+    /// Its part of the process's memory, [`Prepared::footprint_bytes`] at first.
+    pub charge: Charge,
     /// What it may use beyond computing.
     pub granted: Granted,
     /// What the caller's side sees of the run.
@@ -62,7 +64,7 @@ impl Start {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<Output, Error> {
-        let Self { runtime, prepared, function, arguments, format, limits, granted, observed } = self;
+        let Self { runtime, prepared, function, arguments, format, limits, charge, granted, observed } = self;
         let mut clock = Clock::start();
         let function = prepared
             .functions
@@ -70,7 +72,8 @@ impl Start {
             .ok_or_else(|| Error::internal(anyhow::anyhow!("function index {function} out of range")))?;
         let Resolved { mut given, request, stream } = arguments::resolve(function, arguments)?;
         let progress = observed.progress.clone();
-        let host = Host::new(run.clone(), limits.memory, limits.output, request, progress, granted.0);
+        let limiter = Limiter::new(limits.memory, charge, RUN_OVERHEAD_BYTES);
+        let host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
         let mut store = runtime.store(host, &limits, run);
 
         let fail = |error: wasmtime::Error, store: &Store<Host>, phase| {

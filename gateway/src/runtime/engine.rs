@@ -6,7 +6,7 @@
 
 use anyhow::Context as _;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
@@ -100,7 +100,7 @@ pub struct Runs {
     pub count: usize,
     /// `vm.max_map_count` when it was read.
     pub max_map_count: usize,
-    /// The machine's memory in bytes when it was read.
+    /// The machine's memory in bytes when it was read, or that of the process's control group.
     pub memory_bytes: u64,
 }
 
@@ -117,6 +117,8 @@ impl Runs {
             })
             .unwrap_or(1 << 20)
             .saturating_mul(1024);
+        let groups = read("/proc/self/cgroup");
+        let memory_bytes = memory_bytes.min(group_memory_bytes(&groups, read).unwrap_or(u64::MAX));
         Self::from_limits(max_map_count, memory_bytes)
     }
 
@@ -162,6 +164,17 @@ impl Runs {
             BYTES_PER_RUN >> 10,
         )
     }
+}
+
+/// The tightest memory limit of the control groups that the process is in (cgroup v2: `memory.max` of its
+/// group and of all above it), in bytes.
+fn group_memory_bytes(groups: &str, read: impl Fn(&str) -> String) -> Option<u64> {
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let limits = Path::new(own).ancestors().filter_map(|group| {
+        let folder = group.to_str()?.trim_end_matches('/');
+        read(&format!("/sys/fs/cgroup{folder}/memory.max")).trim().parse().ok()
+    });
+    limits.min()
 }
 
 /// Builds the engine.
@@ -233,6 +246,20 @@ mod tests {
         assert_eq!(Runs::from_limits(65_530, 1 << 30).count, 3_276);
         assert_eq!(Runs::from_limits(1 << 20, 1 << 40).count, RUNS_MAX);
         assert_eq!(Runs::from_limits(0, 0).count, RUNS_MIN);
+    }
+
+    #[test]
+    fn the_tightest_group_counts() {
+        let read = |path: &str| match path {
+            "/sys/fs/cgroup/a/b/memory.max" => "max\n".to_owned(),
+            "/sys/fs/cgroup/a/memory.max" => "1048576\n".to_owned(),
+            "/sys/fs/cgroup/memory.max" => "2097152\n".to_owned(),
+            _ => String::new(),
+        };
+        assert_eq!(group_memory_bytes("1:cpu:/x\n0::/a/b\n", read), Some(1 << 20));
+        assert_eq!(group_memory_bytes("0::/\n", read), Some(2 << 20));
+        assert_eq!(group_memory_bytes("0::/c\n", |_| "max".to_owned()), None);
+        assert_eq!(group_memory_bytes("1:cpu:/x\n", read), None);
     }
 
     #[test]

@@ -7,13 +7,13 @@
 use super::arguments::{self, Resolved};
 use super::call::{Clock, Done};
 use super::observed::Observed;
-use super::{Function, Granted, Module, Prepared, Runtime, command, epoch, http_guest, outcome, stream_call};
+use super::{Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, command, epoch, http_guest, outcome, stream_call};
 use crate::error::{Error, Kind};
 use crate::exchange::{Command, Exchange, Fate, Head, Stream};
 use crate::limits::Limits;
 use crate::task::{Phase, Timing};
 use std::sync::Arc;
-use unblock_host::{Host, Pipe, Request};
+use unblock_host::{Charge, Host, Limiter, Pipe, Request};
 use unblock_pool::Run;
 
 /// Everything one run needs, moved to the worker that starts it.
@@ -30,6 +30,8 @@ pub struct StartExchange {
     pub fate: Fate,
     /// The limits of this run.
     pub limits: Limits,
+    /// Its part of the process's memory, [`Prepared::footprint_bytes`] at first.
+    pub charge: Charge,
     /// What the run may use beyond computing.
     pub granted: Granted,
     /// What the caller's side sees of the run.
@@ -95,14 +97,15 @@ impl StartExchange {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<(), Error> {
-        let Self { runtime, prepared, exchange, head, fate, limits, granted, observed } = self;
+        let Self { runtime, prepared, exchange, head, fate, limits, charge, granted, observed } = self;
         let mut clock = Clock::start();
         // Dropped in the reverse order: first the fate is told, then the store goes, which ends the
         // bodies it writes, then the pipe.
         let pipe = Closing(Pipe::default());
         let (asked, request) = Asked::of(&prepared, exchange)?;
         let progress = observed.progress.clone();
-        let host = Host::new(run.clone(), limits.memory, limits.output, request, progress, granted.0);
+        let limiter = Limiter::new(limits.memory, charge, RUN_OVERHEAD_BYTES);
+        let host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
         let mut store = runtime.store(host, &limits, run);
         let watch = fate.watch();
         let ended = match (&prepared.module, asked) {

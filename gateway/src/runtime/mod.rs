@@ -34,8 +34,9 @@ pub use call::{Done, Start};
 pub use exchange::StartExchange;
 pub use grants::Granted;
 pub use observed::Observed;
-pub use outcome::stopped;
+pub use outcome::{memory_full, stopped};
 pub use prepare::{ExtraImports, Runtime};
+pub use unblock_host::{Charge, Memory};
 
 use crate::error::{Error, Kind as ErrorKind};
 use crate::task::Kind;
@@ -138,6 +139,17 @@ pub struct Prepared {
     /// Bytes of linear memory each run starts with.
     pub memory_min: u64,
     module: Module,
+}
+
+/// Bytes that a run is charged beside its memories and tables: stack, store, buffers, values.
+const RUN_OVERHEAD_BYTES: u64 = 64 << 10;
+
+impl Prepared {
+    /// Bytes that each run is charged before it starts, whatever it asks for later.
+    #[must_use]
+    pub fn footprint_bytes(&self) -> u64 {
+        self.memory_min.saturating_add(RUN_OVERHEAD_BYTES)
+    }
 }
 
 /// The compiled and linked half of a [`Prepared`].

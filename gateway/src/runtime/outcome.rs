@@ -8,7 +8,8 @@ use super::grants;
 use crate::error::{Error, Kind};
 use crate::limits::{self, Limits};
 use crate::task::Phase;
-use unblock_host::{DirectoryGone, Host, NoMediaType, OutputTooLarge};
+use std::time::Duration;
+use unblock_host::{DirectoryGone, Host, Memory, NoMediaType, OutputTooLarge};
 use unblock_pool::Stop;
 use wasmtime::{Trap, WasmBacktrace};
 
@@ -93,6 +94,9 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
              or lower --max-runs",
         );
     }
+    if host.limiter.crowded_out() {
+        return memory_full(host.limiter.charge().memory());
+    }
     // A refused growth usually ends in a trap or an abort of the guest's allocator.
     if host.limiter.refused() {
         return memory_exceeded(limits);
@@ -133,6 +137,22 @@ fn unnamed(error: &wasmtime::Error) -> Error {
     }
     Error::new(Kind::Trap, format!("the guest failed: {text}"))
 }
+
+/// The error of whoever finds the process's memory taken.
+#[must_use]
+pub fn memory_full(memory: &Memory) -> Error {
+    let all = limits::bytes(memory.bytes_max());
+    let mut error = Error::new(
+        Kind::MemoryFull,
+        format!("all calls together hold the {all} they may; try again later, or raise --memory-budget"),
+    )
+    .limit("memory-budget", all);
+    error.retry_after = Some(MEMORY_RETRY);
+    error
+}
+
+/// When to try again while calls hold all memory: most end within that time.
+const MEMORY_RETRY: Duration = Duration::from_secs(1);
 
 fn memory_exceeded(limits: &Limits) -> Error {
     let limit = limits::bytes(limits.memory);
