@@ -12,7 +12,7 @@
 //! | `run.rs` | one run: states, budgets, verdict, ticket |
 //! | `shared.rs` | the state behind the mutex, and its steps |
 //! | `worker.rs`, `ticker.rs` | the threads |
-//! | `sync.rs`, `clock.rs` | the primitives under all of it |
+//! | `sync.rs`, `lock.rs`, `clock.rs` | the primitives under all of it |
 //!
 //! What holds, whatever runs:
 //!
@@ -46,6 +46,7 @@
 mod admission;
 mod clock;
 mod levels;
+mod lock;
 mod run;
 mod shared;
 mod sync;
@@ -54,6 +55,9 @@ mod worker;
 
 pub use admission::{Enter, Permit, Refused, Share, ShareLimits};
 pub use run::{Budget, Ended, Outcome, Report, Run, Stop, Ticket, Verdict};
+
+#[cfg(feature = "measure")]
+pub use lock::{LockFigures, lock_figures};
 
 use admission::Admission;
 use clock::{Clock, nanos};

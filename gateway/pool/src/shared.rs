@@ -8,13 +8,14 @@
 use crate::Stats;
 use crate::clock::{Clock, NEVER_NS};
 use crate::levels::{Key, Levels, Place, Taken, Why};
+use crate::lock::{Held, Lock};
 use crate::run::{Core, Ended, Stop};
 use crate::sync::Signal;
 use crate::ticker::Deadlines;
 use async_task::{Runnable, ScheduleInfo};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::thread::Thread;
 
@@ -79,7 +80,7 @@ pub(crate) struct Shared {
     /// Bit 0: something is to be dropped; bit `l + 1`: a run waits on level `l`. Lets
     /// [`crate::Run::verdict`] do without the lock.
     waiting: AtomicU32,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 /// What to do after the lock was released.
@@ -130,7 +131,7 @@ impl Shared {
             ticker_wakes: AtomicU64::new(0),
             interrupt,
             waiting: AtomicU32::new(0),
-            state: Mutex::new(State {
+            state: Lock::new("queue", State {
                 levels,
                 deadlines: Deadlines::default(),
                 idle: Vec::with_capacity(workers),
@@ -149,8 +150,8 @@ impl Shared {
         }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Held<'_, State> {
+        self.state.lock()
     }
 
     pub(crate) fn waiting_bits(&self) -> u32 {
