@@ -26,7 +26,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -193,6 +193,8 @@ pub(crate) struct Core {
     slice_level: AtomicU8,
     slice_aged: AtomicBool,
     slice_preempted: AtomicBool,
+    /// The queue whose worker polls the slice: the run's own, unless that worker visits.
+    slice_home: AtomicUsize,
 }
 
 impl fmt::Debug for Core {
@@ -229,6 +231,7 @@ impl Core {
             slice_level: AtomicU8::new(0),
             slice_aged: AtomicBool::new(false),
             slice_preempted: AtomicBool::new(false),
+            slice_home: AtomicUsize::new(0),
         }
     }
 
@@ -267,7 +270,8 @@ impl Core {
     }
 
     /// Worker, before it polls a slice.
-    pub(crate) fn begin_slice(&self, taken: &Taken, now_ns: u64, cpu_ns: u64) {
+    pub(crate) fn begin_slice(&self, taken: &Taken, home: usize, now_ns: u64, cpu_ns: u64) {
+        self.slice_home.store(home, RELAXED);
         self.slice_start_ns.store(now_ns, RELAXED);
         self.slice_cpu_start_ns.store(cpu_ns, RELAXED);
         self.slice_cpu_end_ns.store(NEVER_NS, RELAXED);
@@ -328,7 +332,7 @@ impl Core {
             return self.tell(Stop::Cpu);
         }
         let aged = self.slice_aged.load(RELAXED);
-        let bits = self.shared.waiting_bits();
+        let bits = self.shared.waiting_bits(self.slice_home.load(RELAXED));
         if bits & 1 != 0 {
             return self.preempted();
         }
@@ -503,10 +507,10 @@ fn schedule(ready: Runnable<Arc<Core>>, info: ScheduleInfo) {
     core.shared.schedule(ready, info);
 }
 
-/// Polls one slice on a worker. Returns the CPU clock at its end.
-pub(crate) fn poll_slice(ready: Ready, taken: &Taken, now_ns: u64, cpu_ns: u64) -> Option<u64> {
+/// Polls one slice on a worker of queue `home`. Returns the CPU clock at its end.
+pub(crate) fn poll_slice(ready: Ready, taken: &Taken, home: usize, now_ns: u64, cpu_ns: u64) -> Option<u64> {
     let core = Arc::clone(ready.metadata());
-    core.begin_slice(taken, now_ns, cpu_ns);
+    core.begin_slice(taken, home, now_ns, cpu_ns);
     // The guest's panics are caught further in; what is left are wakers and outputs that panic.
     let polled = catch_unwind(AssertUnwindSafe(|| ready.run()));
     if polled.is_err() {

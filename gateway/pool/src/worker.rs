@@ -5,9 +5,11 @@
 
 use crate::clock::thread_cpu_ns;
 use crate::run::poll_slice;
-use crate::shared::{Next, Shared};
+use crate::levels::Taken;
+use crate::shared::{Next, Ready, Shared, Visited};
 use crate::sync::Signal;
 use std::hint::spin_loop;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Looks at the signal between two looks at the clock while spinning.
@@ -20,31 +22,64 @@ const SPINNERS_MAX: usize = 1;
 /// rarely, spinning catches none of it and keeps the core from the thread that takes the result.
 const IDLE_SPINS_MAX: u64 = 4;
 
-pub(crate) fn run(shared: &Shared, index: usize) {
-    let Some(signal) = shared.signals.get(index) else {
+/// A worker's clocks and habits.
+#[derive(Default)]
+struct Worker {
+    /// The CPU clock as last read: the end of one slice is the start of the next.
+    cpu_ns: Option<u64>,
+    idle_since_ns: Option<u64>,
+    spinning_pays: bool,
+}
+
+impl Worker {
+    /// Polls a slice. Returns the CPU time it took, as far as that is known.
+    fn poll(&mut self, home: &Shared, ready: Ready, taken: &Taken) -> u64 {
+        let start_ns = self.cpu_ns.take().unwrap_or_else(thread_cpu_ns);
+        let now_ns = home.clock.now_ns();
+        if let Some(since_ns) = self.idle_since_ns.take() {
+            let idle_ns = now_ns.saturating_sub(since_ns);
+            self.spinning_pays = idle_ns <= home.spin_ns.saturating_mul(IDLE_SPINS_MAX);
+        }
+        self.cpu_ns = poll_slice(ready, taken, home.index, now_ns, start_ns);
+        self.cpu_ns.map_or(0, |end_ns| end_ns.saturating_sub(start_ns))
+    }
+
+    /// Goes to another queue for a slice, if it has one still.
+    fn visit(&mut self, home: &Shared, queue: Option<&Arc<Shared>>) -> Visited {
+        let slice = queue.and_then(|queue| queue.visit());
+        slice.map_or(Visited { level: 0, used_ns: 0 }, |(ready, taken)| Visited {
+            level: taken.level,
+            used_ns: self.poll(home, ready, &taken),
+        })
+    }
+}
+
+/// Lives as worker `index` of queue `home`.
+pub(crate) fn run(queues: &[Arc<Shared>], home: usize, index: usize) {
+    let Some(home) = queues.get(home) else {
         return;
     };
-    lower_priority(shared.nice);
+    let Some(signal) = home.signals.get(index) else {
+        return;
+    };
+    lower_priority(home.nice);
     signal.register();
-    // The CPU clock as last read: the end of one slice is the start of the next.
-    let mut cpu_ns = None;
-    let mut idle_since_ns = None;
-    let mut spinning_pays = false;
+    let mut worker = Worker::default();
+    let mut visited = None;
     loop {
-        match shared.next(index) {
+        match home.next(index, visited.take()) {
             Next::Slice(ready, taken) => {
-                let start_ns = cpu_ns.take().unwrap_or_else(thread_cpu_ns);
-                let now_ns = shared.clock.now_ns();
-                if let Some(since_ns) = idle_since_ns.take() {
-                    let idle_ns = now_ns.saturating_sub(since_ns);
-                    spinning_pays = idle_ns <= shared.spin_ns.saturating_mul(IDLE_SPINS_MAX);
-                }
-                cpu_ns = poll_slice(ready, &taken, now_ns, start_ns);
+                worker.poll(home, ready, &taken);
             }
+            Next::Visit(peer) => visited = Some(worker.visit(home, queues.get(peer))),
             Next::Idle => {
-                cpu_ns = None;
-                idle_since_ns = idle_since_ns.or_else(|| Some(shared.clock.now_ns()));
-                if !(spinning_pays && spin(shared, signal)) {
+                if let Some(peer) = home.leave_idle(index) {
+                    visited = Some(worker.visit(home, queues.get(peer)));
+                    continue;
+                }
+                worker.cpu_ns = None;
+                worker.idle_since_ns = worker.idle_since_ns.or_else(|| Some(home.clock.now_ns()));
+                if !(worker.spinning_pays && spin(home, signal)) {
                     signal.sleep();
                 }
             }
