@@ -5,11 +5,7 @@
 //! each other (each submits, wakes or makes room for the next one), so that no other thread sets the
 //! pace, and all of them have deadlines, as the gateway's have. Must not know the pool's inside.
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a benchmark stops when something is wrong"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops when something is wrong")]
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::future::{Future, poll_fn};
@@ -221,10 +217,12 @@ fn park_wake(rig: &Arc<Rig>, waiting: usize, workers: usize) -> Vec<Ticket<()>> 
         }
     };
     let tickets = (0..seats.len())
-        .map(|index| rig.submit({
-            let (rig, seats) = (Arc::clone(rig), Arc::clone(&seats));
-            move |_| run(rig, seats, index, workers)
-        }))
+        .map(|index| {
+            rig.submit({
+                let (rig, seats) = (Arc::clone(rig), Arc::clone(&seats));
+                move |_| run(rig, seats, index, workers)
+            })
+        })
         .collect();
     while rig.pool.stats().parked < seats.len() {
         thread::sleep(Duration::from_millis(1));
@@ -237,7 +235,10 @@ fn park_wake(rig: &Arc<Rig>, waiting: usize, workers: usize) -> Vec<Ticket<()>> 
 
 /// A loop that gives way when it is told to; looks at the epoch as compiled code would.
 async fn endless(rig: Arc<Rig>, run: Run) {
-    let mut seen = 0;
+    // It sinks without waiting for a tick.
+    while run.cpu_used() < 2 * SHORT_QUANTUM {}
+    yield_now().await;
+    let mut seen = rig.epoch.load(Ordering::Relaxed);
     loop {
         let now = rig.epoch.load(Ordering::Relaxed);
         if now == seen {
@@ -255,7 +256,8 @@ async fn endless(rig: Arc<Rig>, run: Run) {
 
 /// Loops that have all sunk, so that an arrival preempts one.
 fn loops(rig: &Arc<Rig>, count: usize) -> Vec<Ticket<()>> {
-    let tickets = (0..count).map(|_| Arc::clone(rig)).map(|own| rig.submit(|run| endless(own, run))).collect();
+    let tickets =
+        (0..count).map(|_| Arc::clone(rig)).map(|own| rig.submit(|run| endless(own, run))).collect();
     while rig.pool.stats().queued[0] > 0 {
         thread::sleep(Duration::from_millis(1));
     }

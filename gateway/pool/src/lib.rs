@@ -223,14 +223,7 @@ impl Pool {
                 aged_max: workers.div_ceil(2),
             };
             let levels = Levels::new(policy);
-            Arc::new(Shared::new(
-                Arc::clone(&peers),
-                index,
-                levels,
-                workers,
-                nanos(config.spin),
-                config.nice,
-            ))
+            Arc::new(Shared::new(Arc::clone(&peers), index, levels, workers, nanos(config.spin), config.nice))
         };
         let first = queue(0);
         let queues: Arc<[Arc<Shared>]> =

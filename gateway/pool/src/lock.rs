@@ -4,10 +4,10 @@
 //! The feature is for `just pool-locks`, from which `docs/pool.md` takes its figures; without it
 //! nothing is measured. Must not know what is locked.
 
-#[cfg(not(feature = "measure"))]
-pub(crate) use plain::{Held, Lock};
 #[cfg(feature = "measure")]
 pub(crate) use measured::{Held, Lock};
+#[cfg(not(feature = "measure"))]
+pub(crate) use plain::{Held, Lock};
 
 #[cfg(not(feature = "measure"))]
 mod plain {

@@ -9,8 +9,9 @@
 use crate::clock::{Clock, NEVER_NS};
 use crate::levels::Levels;
 use crate::shared::{Interrupt, Shared, guarded};
+use crate::sync::{IdleMask, fence_before_look};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{OnceLock, Weak};
 use std::thread::Thread;
 
@@ -71,7 +72,7 @@ pub(crate) struct Peers {
     /// Workers that have not left yet.
     pub(crate) workers_left: AtomicUsize,
     /// Which queues have idle workers.
-    idle: Line<AtomicU64>,
+    idle: Line<IdleMask>,
     boards: Vec<Line<Board>>,
     queues: OnceLock<Vec<Weak<Shared>>>,
 }
@@ -84,14 +85,21 @@ thread_local! {
 fn roll() -> u32 {
     DICE.with(|dice| {
         // Knuth's linear congruential generator; threads start apart by where their cell lies.
-        let seed = if dice.get() == 0 { (std::ptr::from_ref(dice).addr() >> 4) as u32 | 1 } else { dice.get() };
+        let seed =
+            if dice.get() == 0 { (std::ptr::from_ref(dice).addr() >> 4) as u32 | 1 } else { dice.get() };
         dice.set(seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
         dice.get() >> 8
     })
 }
 
 impl Peers {
-    pub(crate) fn new(clock: Clock, tick_ns: u64, interrupt: Interrupt, queues: usize, workers: usize) -> Self {
+    pub(crate) fn new(
+        clock: Clock,
+        tick_ns: u64,
+        interrupt: Interrupt,
+        queues: usize,
+        workers: usize,
+    ) -> Self {
         Self {
             clock,
             tick_ns,
@@ -101,7 +109,7 @@ impl Peers {
             ticker_wakes: AtomicU64::new(0),
             interrupts: AtomicU64::new(0),
             workers_left: AtomicUsize::new(workers),
-            idle: Line::default(),
+            idle: Line(IdleMask::new()),
             boards: (0..queues).map(|_| Line::default()).collect(),
             queues: OnceLock::new(),
         }
@@ -129,7 +137,7 @@ impl Peers {
         }
         let first = roll() % count;
         let second = (first + 1 + roll() % (count - 1)) % count;
-        let idle = self.idle.0.load(Ordering::Relaxed);
+        let idle = self.idle.0.get();
         let cost = |queue: u32| {
             let load = self.board(queue as usize).map_or(0, |b| b.load.load(Ordering::Relaxed));
             // An idle worker is as good as no load.
@@ -140,48 +148,37 @@ impl Peers {
 
     /// Under the queue's lock: it has idle workers, or none any more.
     pub(crate) fn set_idle(&self, queue: usize, idle: bool) {
-        let bit = 1 << queue;
-        if self.alone() || (self.idle.0.load(Ordering::Relaxed) & bit != 0) == idle {
-            return;
-        }
-        // In one order with the fences of those who look: see `somebody_idle`.
-        if idle {
-            self.idle.0.fetch_or(bit, Ordering::SeqCst);
-        } else {
-            self.idle.0.fetch_and(!bit, Ordering::SeqCst);
+        if !self.alone() {
+            self.idle.0.set(queue, idle);
         }
     }
 
-    /// After a run was published in a queue without idle workers: may another queue lend one? Either
-    /// this sees the worker on its idle list, or that worker, which looks again from there, sees the
-    /// run: both write first and look after a fence.
+    /// After a run was published in a queue without idle workers: may another queue lend one?
     pub(crate) fn somebody_idle(&self) -> bool {
-        if self.alone() {
-            return false;
-        }
-        fence(Ordering::SeqCst);
-        self.idle.0.load(Ordering::Relaxed) != 0
+        !self.alone() && self.idle.0.after_fence() != 0
     }
 
-    /// The other half of [`Peers::somebody_idle`].
+    /// Worker on its queue's idle list, before it sleeps.
     pub(crate) fn most_pressing_after_fence(&self, but: usize) -> Option<(usize, (u32, u64))> {
         if self.alone() {
             return None;
         }
-        fence(Ordering::SeqCst);
+        fence_before_look();
         self.most_pressing(but)
     }
 
     /// The other queue that shows the most pressing run, and that run's lane and time.
     pub(crate) fn most_pressing(&self, but: usize) -> Option<(usize, (u32, u64))> {
         let others = self.boards.iter().enumerate().filter(|&(queue, _)| queue != but);
-        others.filter_map(|(queue, line)| Some((queue, line.0.pressing()?))).min_by_key(|&(_, pressing)| pressing)
+        others
+            .filter_map(|(queue, line)| Some((queue, line.0.pressing()?)))
+            .min_by_key(|&(_, pressing)| pressing)
     }
 
     /// Calls an idle worker of another queue; it sees by itself where it is wanted.
     pub(crate) fn call_idle(&self, but: usize) -> bool {
         loop {
-            let idle = self.idle.0.load(Ordering::Relaxed) & !(1 << but);
+            let idle = self.idle.0.get() & !(1 << but);
             if idle == 0 {
                 return false;
             }

@@ -138,23 +138,26 @@ impl Shared {
             signals: (0..workers).map(|_| Signal::new()).collect(),
             spinning: AtomicUsize::new(0),
             wakes: AtomicU64::new(0),
-            state: Line(Lock::new("queue", State {
-                levels,
-                deadlines: Deadlines::default(),
-                idle: Vec::with_capacity(workers),
-                away: 0,
-                interrupt_pending: false,
-                ticker_asleep: false,
-                ticker_until_ns: NEVER_NS,
-                closing: false,
-                slices: 0,
-                submitted: 0,
-                completed: 0,
-                panicked: 0,
-                stopped: [0; Stop::COUNT],
-                preemptions: 0,
-                visits: 0,
-            })),
+            state: Line(Lock::new(
+                "queue",
+                State {
+                    levels,
+                    deadlines: Deadlines::default(),
+                    idle: Vec::with_capacity(workers),
+                    away: 0,
+                    interrupt_pending: false,
+                    ticker_asleep: false,
+                    ticker_until_ns: NEVER_NS,
+                    closing: false,
+                    slices: 0,
+                    submitted: 0,
+                    completed: 0,
+                    panicked: 0,
+                    stopped: [0; Stop::COUNT],
+                    preemptions: 0,
+                    visits: 0,
+                },
+            )),
         }
     }
 
@@ -430,7 +433,6 @@ impl Shared {
         drop(state);
         self.apply(fx);
     }
-
 }
 
 impl State {

@@ -4,8 +4,8 @@
 //! Must not know which run is next or why: it asks the shared state.
 
 use crate::clock::thread_cpu_ns;
-use crate::run::poll_slice;
 use crate::levels::Taken;
+use crate::run::poll_slice;
 use crate::shared::{Next, Ready, Shared, Visited};
 use crate::sync::Signal;
 use std::hint::spin_loop;
