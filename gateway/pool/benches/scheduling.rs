@@ -19,7 +19,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 use unblock_pool::{Budget, Config, Pool, Run, Share, ShareLimits, Ticket, Verdict};
 
-const WORKERS: [usize; 3] = [1, 2, 4];
+/// Workers, and queues that they share.
+const LAYOUTS: [(usize, usize); 5] = [(1, 1), (2, 1), (2, 2), (4, 1), (4, 2)];
 const WAITING: [usize; 6] = [1, 10, 100, 1000, 10_000, 100_000];
 
 /// Far enough that none is reached.
@@ -73,10 +74,11 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(workers: usize, quantum: Option<Duration>) -> Arc<Self> {
+    fn new((workers, queues): (usize, usize), quantum: Option<Duration>) -> Arc<Self> {
         let default = Config::default();
         let config = Config {
             workers: NonZeroUsize::new(workers).unwrap(),
+            workers_per_queue: NonZeroUsize::new(workers / queues).unwrap(),
             quantum: quantum.unwrap_or(default.quantum),
             levels: if quantum.is_some() { 2 } else { default.levels },
             max_runs: usize::MAX,
@@ -272,15 +274,15 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn new(operation: &str, workers: usize, waiting: usize) -> Self {
+    fn new(operation: &str, layout: (usize, usize), waiting: usize) -> Self {
         let sinks = operation == "preempting_arrival";
-        let rig = Rig::new(workers, sinks.then_some(SHORT_QUANTUM));
+        let rig = Rig::new(layout, sinks.then_some(SHORT_QUANTUM));
         let (mut chains, mut tickets) = (Vec::new(), Vec::new());
         match operation {
             "submit_run_retire" => chains = submit_run_retire(&rig, waiting),
             "yield" => tickets = yields(&rig, waiting),
-            "park_wake" => tickets = park_wake(&rig, waiting, workers),
-            _ => tickets = loops(&rig, waiting + workers),
+            "park_wake" => tickets = park_wake(&rig, waiting, layout.0),
+            _ => tickets = loops(&rig, waiting + layout.0),
         }
         Self { rig, chains, tickets }
     }
@@ -302,15 +304,18 @@ fn scheduling(c: &mut Criterion) {
         group
             .throughput(Throughput::Elements(1))
             .sample_size(20)
-            .warm_up_time(Duration::from_millis(300))
-            .measurement_time(Duration::from_secs(1));
-        for workers in WORKERS {
+            .warm_up_time(Duration::from_millis(100))
+            .measurement_time(Duration::from_millis(600));
+        for layout in LAYOUTS {
             for waiting in WAITING {
-                let id = BenchmarkId::new(format!("{workers} workers"), format!("{waiting} waiting"));
+                let id = BenchmarkId::new(
+                    format!("{} workers {} queues", layout.0, layout.1),
+                    format!("{waiting} waiting"),
+                );
                 // Made when criterion first calls, which a filter may prevent; it calls often.
                 let mut crowd = None;
                 group.bench_function(id, |b| {
-                    let crowd = crowd.get_or_insert_with(|| Crowd::new(operation, workers, waiting));
+                    let crowd = crowd.get_or_insert_with(|| Crowd::new(operation, layout, waiting));
                     if operation == "preempting_arrival" {
                         b.iter(|| wait(crowd.rig.submit(|_| async {})).unwrap());
                     } else {

@@ -1,7 +1,7 @@
 //! Several queues in one pool behave as one: idle workers help out, long runs share fairly, short
 //! ones overtake, nothing is lost between them.
 
-use crate::support::{Rig, config, no_limit, rig_with, until, wait};
+use crate::support::{PATIENCE, Rig, config, no_limit, rig_with, until, wait};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,9 +26,12 @@ fn no_run_waits_while_a_worker_of_another_queue_sleeps() {
                     let started = Arc::clone(&started);
                     rig.spawn(no_limit(), move |_| async move {
                         started.fetch_add(1, Ordering::SeqCst);
-                        while started.load(Ordering::SeqCst) < workers {
+                        // A failure must not hang for ever.
+                        let end = Instant::now() + PATIENCE;
+                        while started.load(Ordering::SeqCst) < workers && Instant::now() < end {
                             std::thread::yield_now();
                         }
+                        assert_eq!(started.load(Ordering::SeqCst), workers, "not all run at once");
                     })
                 })
                 .collect();
