@@ -7,7 +7,7 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark stops when something is wrong")]
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -278,11 +278,23 @@ impl Crowd {
         let sinks = operation == "preempting_arrival";
         let rig = Rig::new(layout, sinks.then_some(SHORT_QUANTUM));
         let (mut chains, mut tickets) = (Vec::new(), Vec::new());
+        // Nothing runs before all of it is there, but for what has to get to its place first.
+        let gate = Arc::new(Mutex::new(()));
+        let closed = gate.lock().unwrap();
+        let held: Vec<_> = (0..layout.0)
+            .filter(|_| ["submit_run_retire", "yield"].contains(&operation))
+            .map(|_| Arc::clone(&gate))
+            .map(|gate| rig.submit(|_| async move { drop(gate.lock().unwrap()) }))
+            .collect();
         match operation {
             "submit_run_retire" => chains = submit_run_retire(&rig, waiting),
             "yield" => tickets = yields(&rig, waiting),
             "park_wake" => tickets = park_wake(&rig, waiting, layout.0),
             _ => tickets = loops(&rig, waiting + layout.0),
+        }
+        drop(closed);
+        for run in held {
+            wait(run).unwrap();
         }
         Self { rig, chains, tickets }
     }
@@ -329,4 +341,19 @@ fn scheduling(c: &mut Criterion) {
 }
 
 criterion_group!(benches, scheduling);
-criterion_main!(benches);
+
+/// With `COUNT="yield 1000 50000"` the benchmark only does so many operations with so many waiting, on
+/// one worker, for a tool that counts instructions (`just bench-pool instructions`).
+fn main() {
+    let Ok(count) = std::env::var("COUNT") else {
+        benches();
+        return Criterion::default().configure_from_args().final_summary();
+    };
+    let mut words = count.split(' ');
+    let operation = words.next().unwrap();
+    let [waiting, operations] = [(); 2].map(|()| words.next().unwrap().parse::<usize>().unwrap());
+    let crowd = Crowd::new(operation, (1, 1), waiting);
+    crowd.rig.time(operations as u64);
+    // The clean-up of 100,000 runs is not what is counted.
+    std::process::exit(0);
+}

@@ -24,6 +24,8 @@
 //! - Each level that waits gets `1 / guaranteed_share` of the workers' time, in slices of the
 //!   base quantum that arrivals don't cut short, on at most half of the workers (rounded up) at
 //!   once: with one worker that is what a short run may have to wait.
+//! - With more than [`Config::workers_per_queue`] workers there are several queues, and the two rules
+//!   above hold in each: a worker without work, or with longer work, serves the others too.
 //! - A stop (ticket dropped, deadline, budget, [`Pool::stop_all`]) takes effect at the run's next
 //!   verdict, or at once if it is queued or parked; its future is dropped on a worker, then its
 //!   permit goes back, then its ticket resolves.
