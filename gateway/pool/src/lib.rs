@@ -78,7 +78,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Cores that one queue serves with a margin, by the model in `docs/pool.md`.
+/// Cores that one queue serves with a margin, by the model in `docs/pool.md`; small machines keep one
+/// queue.
 const WORKERS_PER_QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
 /// Wraps a worker thread's whole life.
