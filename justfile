@@ -43,6 +43,10 @@ bench *what:
     bench/build.sh
     cargo run --release -p bench -- {{what}}
 
+# The pool's scheduling alone (criterion; a filter may follow); `just bench-pool instructions` counts (valgrind), `just bench-pool locks` times the locks.
+bench-pool *what:
+    @gateway/pool/benches/run {{what}}
+
 # The pool under a model checker (loom): every interleaving of its hand-written protocols.
 model:
     RUSTFLAGS="--cfg loom" cargo test -p unblock-pool --lib loom --target-dir target/loom

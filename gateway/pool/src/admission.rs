@@ -6,11 +6,12 @@
 //! know what a permit is used for: no runs, levels or threads.
 
 use crate::clock::Clock;
+use crate::lock::{Held, Lock};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -68,7 +69,7 @@ pub(crate) struct AdmissionStats {
 pub(crate) struct Admission {
     clock: Clock,
     runs_max: usize,
-    state: Mutex<State>,
+    state: Lock<State>,
 }
 
 #[derive(Default)]
@@ -119,11 +120,11 @@ struct Waiter {
 
 impl Admission {
     pub(crate) fn new(clock: Clock, runs_max: usize) -> Arc<Self> {
-        Arc::new(Self { clock, runs_max: runs_max.max(1), state: Mutex::new(State::default()) })
+        Arc::new(Self { clock, runs_max: runs_max.max(1), state: Lock::new("admission", State::default()) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Held<'_, State> {
+        self.state.lock()
     }
 
     pub(crate) fn share(self: &Arc<Self>, limits: ShareLimits) -> Share {

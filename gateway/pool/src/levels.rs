@@ -100,6 +100,8 @@ struct Node<P> {
     used_ns: u64,
     /// When it was parked.
     since_ns: u64,
+    /// When it joined its lane; a preempted run that goes to the front keeps the time as well.
+    queued_ns: u64,
     /// Goes to the front of its level when it yields: it was preempted.
     keeps_place: bool,
     aged: bool,
@@ -225,6 +227,9 @@ impl<P> Levels<P> {
         if let Some(node) = self.node_mut(key) {
             node.level = level;
             node.keeps_place = false;
+            if !front {
+                node.queued_ns = now_ns;
+            }
             if fresh {
                 node.used_ns = 0;
             }
@@ -243,6 +248,29 @@ impl<P> Levels<P> {
             }
             _ => false,
         }
+    }
+
+    /// The lane the next slice would come from by its rank alone, and since when its first run
+    /// waits. Smaller is more pressing, also between queues.
+    pub(crate) fn pressing(&self) -> Option<(u32, u64)> {
+        let lane = self.best_lane()?;
+        let head = self.nodes.get(self.lanes.get(lane)?.head as usize)?;
+        Some((u32::try_from(lane).ok()?, head.queued_ns))
+    }
+
+    /// Would ageing grant the next slice?
+    pub(crate) fn grant_due(&self) -> bool {
+        self.best_lane().is_some_and(|best| best != URGENT && self.due_level(best).is_some())
+    }
+
+    /// A worker of this queue spent its time on a level of another queue.
+    pub(crate) fn worked_elsewhere(&mut self, level: usize, used_ns: u64) {
+        self.owe(level, false, used_ns);
+    }
+
+    /// Runs on level 0, waiting or running.
+    pub(crate) fn fresh(&self) -> usize {
+        self.waiting(0) + self.running.first().copied().unwrap_or(0)
     }
 
     /// The next slice: what is to be dropped, then a level whose guaranteed share is due, then
@@ -388,6 +416,12 @@ impl<P> Levels<P> {
             let cost_ns = self.grant_cost_ns(used_ns);
             self.settle(level, -cost_ns, false);
         }
+        self.owe(level, aged, used_ns);
+        true
+    }
+
+    /// Credits the levels that waited while a worker spent its time on `level`.
+    fn owe(&mut self, level: usize, aged: bool, used_ns: u64) {
         let lost_ns = i64::try_from(used_ns).unwrap_or(i64::MAX);
         for other in (0..self.policy.levels).filter(|&l| l != level) {
             if self.waiting(other) == 0 {
@@ -399,7 +433,6 @@ impl<P> Levels<P> {
                 self.settle(other, lost_ns, true);
             }
         }
-        true
     }
 
     /// Where a run is; `None` when it is gone.
@@ -454,6 +487,11 @@ impl<P> Levels<P> {
 
     pub(crate) fn running(&self) -> usize {
         self.running_total
+    }
+
+    /// Runs that have or want a worker.
+    pub(crate) fn wanting(&self) -> usize {
+        self.running_total + self.lanes.iter().map(|l| l.len).sum::<usize>()
     }
 
     /// All runs: queued, running, parked.
@@ -533,6 +571,7 @@ impl<P> Node<P> {
             level: 0,
             used_ns: 0,
             since_ns: 0,
+            queued_ns: 0,
             keeps_place: false,
             aged: false,
             urgent: false,

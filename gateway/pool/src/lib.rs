@@ -10,9 +10,10 @@
 //! | `admission.rs` | who may come in: permits, waiting rooms, the retry hint |
 //! | `levels.rs` | which run is next: levels, quanta, ageing; pure |
 //! | `run.rs` | one run: states, budgets, verdict, ticket |
-//! | `shared.rs` | the state behind the mutex, and its steps |
+//! | `shared.rs` | one queue: the state behind its mutex, and its steps |
+//! | `peers.rs` | what the queues of a pool show each other |
 //! | `worker.rs`, `ticker.rs` | the threads |
-//! | `sync.rs`, `clock.rs` | the primitives under all of it |
+//! | `sync.rs`, `lock.rs`, `clock.rs` | the primitives under all of it |
 //!
 //! What holds, whatever runs:
 //!
@@ -23,6 +24,8 @@
 //! - Each level that waits gets `1 / guaranteed_share` of the workers' time, in slices of the
 //!   base quantum that arrivals don't cut short, on at most half of the workers (rounded up) at
 //!   once: with one worker that is what a short run may have to wait.
+//! - With more than [`Config::workers_per_queue`] workers there are several queues, and the two rules
+//!   above hold in each: a worker without work, or with longer work, serves the others too.
 //! - A stop (ticket dropped, deadline, budget, [`Pool::stop_all`]) takes effect at the run's next
 //!   verdict, or at once if it is queued or parked; its future is dropped on a worker, then its
 //!   permit goes back, then its ticket resolves.
@@ -46,6 +49,8 @@
 mod admission;
 mod clock;
 mod levels;
+mod lock;
+mod peers;
 mod run;
 mod shared;
 mod sync;
@@ -55,9 +60,13 @@ mod worker;
 pub use admission::{Enter, Permit, Refused, Share, ShareLimits};
 pub use run::{Budget, Ended, Outcome, Report, Run, Stop, Ticket, Verdict};
 
+#[cfg(feature = "measure")]
+pub use lock::{LockFigures, lock_figures};
+
 use admission::Admission;
 use clock::{Clock, nanos};
 use levels::{LEVELS_MAX, Levels, Policy};
+use peers::{Peers, QUEUES_MAX};
 use shared::Shared;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -69,6 +78,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+/// Cores that one queue serves with a margin, by the model in `docs/pool.md`; small machines keep one
+/// queue.
+const WORKERS_PER_QUEUE: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
+
 /// Wraps a worker thread's whole life.
 pub type OnThread = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 
@@ -77,6 +90,10 @@ pub type OnThread = Arc<dyn Fn(&mut dyn FnMut()) + Send + Sync>;
 pub struct Config {
     /// Worker threads.
     pub workers: NonZeroUsize,
+    /// Workers that share one queue and its lock. With more than so many, the pool has several queues
+    /// of about equal size: fewer workers get into each other's way, and the order of short runs is
+    /// kept in each queue only. (There are at most 64 queues.)
+    pub workers_per_queue: NonZeroUsize,
     /// How often running slices are made to ask for their verdict.
     pub tick: Duration,
     /// CPU time of a slice on level 0; doubles with each level.
@@ -100,6 +117,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             workers: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            workers_per_queue: WORKERS_PER_QUEUE,
             tick: Duration::from_millis(1),
             quantum: Duration::from_millis(1),
             levels: 4,
@@ -149,6 +167,8 @@ pub struct Stats {
     pub demotions: u64,
     /// Slices granted by ageing.
     pub aged_slices: u64,
+    /// Slices that went to a worker of another queue.
+    pub visits: u64,
     /// Calls of the interrupt function.
     pub interrupts: u64,
     /// Sleeping workers woken.
@@ -162,7 +182,10 @@ pub struct Stats {
 /// N worker threads and a ticker. Dropped, it stops all runs ([`Stop::Shutdown`]) and joins its
 /// threads: that waits for every running slice to ask for its verdict or end.
 pub struct Pool {
-    shared: Arc<Shared>,
+    queues: Arc<[Arc<Shared>]>,
+    /// The first of them, which there always is.
+    first: Arc<Shared>,
+    peers: Arc<Peers>,
     admission: Arc<Admission>,
     workers: Vec<JoinHandle<()>>,
     ticker: Option<JoinHandle<()>>,
@@ -189,39 +212,48 @@ impl Pool {
     ) -> io::Result<Self> {
         let clock = Clock::new();
         let admission = Admission::new(clock, config.max_runs);
-        let policy = Policy {
-            quantum_ns: nanos(config.quantum),
-            slack_ns: nanos(config.tick) / 2,
-            levels: config.levels.clamp(1, LEVELS_MAX),
-            guaranteed_share: config.guaranteed_share,
-            aged_max: config.workers.get().div_ceil(2),
+        let workers = config.workers.get();
+        let count = workers.div_ceil(config.workers_per_queue.get()).min(QUEUES_MAX);
+        let peers = Arc::new(Peers::new(clock, nanos(config.tick).max(1), interrupt, count, workers));
+        let queue = |index: usize| {
+            // Sizes differ by one at most.
+            let workers = workers / count + usize::from(index < workers % count);
+            let policy = Policy {
+                quantum_ns: nanos(config.quantum),
+                slack_ns: nanos(config.tick) / 2,
+                levels: config.levels.clamp(1, LEVELS_MAX),
+                guaranteed_share: config.guaranteed_share,
+                aged_max: workers.div_ceil(2),
+            };
+            let levels = Levels::new(policy);
+            Arc::new(Shared::new(Arc::clone(&peers), index, levels, workers, nanos(config.spin), config.nice))
         };
-        let shared = Arc::new(Shared::new(
-            clock,
-            Levels::new(policy),
-            config.workers.get(),
-            nanos(config.tick).max(1),
-            nanos(config.spin),
-            config.nice,
-            interrupt,
-        ));
+        let first = queue(0);
+        let queues: Arc<[Arc<Shared>]> =
+            std::iter::once(Arc::clone(&first)).chain((1..count).map(queue)).collect();
+        peers.introduce(queues.iter().map(Arc::downgrade).collect());
         // From here on a failure drops the pool, which joins what was started.
         let mut pool = Self {
-            shared: Arc::clone(&shared),
+            queues: Arc::clone(&queues),
+            first,
+            peers: Arc::clone(&peers),
             admission,
-            workers: Vec::with_capacity(config.workers.get()),
+            workers: Vec::with_capacity(workers),
             ticker: None,
         };
         let name = &config.thread_name;
-        let ticking = Arc::clone(&shared);
-        pool.ticker =
-            Some(thread::Builder::new().name(format!("{name}-ticker")).spawn(move || ticker::run(&ticking))?);
-        for index in 0..config.workers.get() {
-            let shared = Arc::clone(&shared);
+        let ticking = (Arc::clone(&peers), Arc::clone(&queues));
+        pool.ticker = Some(
+            thread::Builder::new()
+                .name(format!("{name}-ticker"))
+                .spawn(move || ticker::run(&ticking.0, &ticking.1))?,
+        );
+        for number in 0..workers {
+            let queues = Arc::clone(&queues);
             let on_thread = Arc::clone(&on_thread);
             let worker = thread::Builder::new()
-                .name(format!("{name}-{index}"))
-                .spawn(move || live(&shared, index, &on_thread))?;
+                .name(format!("{name}-{number}"))
+                .spawn(move || live(&queues, number % count, number / count, &on_thread))?;
             pool.workers.push(worker);
         }
         Ok(pool)
@@ -240,7 +272,8 @@ impl Pool {
         F: FnOnce(Run) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
-        run::submit(&self.shared, permit, budget, start)
+        let queue = self.queues.get(self.peers.place()).unwrap_or(&self.first);
+        run::submit(queue, permit, budget, start)
     }
 
     /// Admits nobody any more: waiters and newcomers get [`Refused::Draining`]. Permits already
@@ -258,12 +291,15 @@ impl Pool {
 
     /// Stops all runs there are; later ones are not affected.
     pub fn stop_all(&self, reason: Stop) {
-        self.shared.stop_all(reason);
+        self.queues.iter().for_each(|queue| queue.stop_all(reason));
     }
 
     /// The numbers of this moment.
     pub fn stats(&self) -> Stats {
-        let mut stats = self.shared.stats();
+        let mut stats = Stats::default();
+        self.queues.iter().for_each(|queue| queue.add_stats(&mut stats));
+        stats.interrupts = self.peers.interrupts.load(Ordering::Relaxed);
+        stats.ticker_wakes = self.peers.ticker_wakes.load(Ordering::Relaxed);
         let admission = self.admission.stats();
         stats.permits = admission.permits;
         stats.admission_waiting = admission.waiting;
@@ -273,12 +309,12 @@ impl Pool {
     }
 }
 
-/// One worker thread, wrapped as the owner wants it.
-fn live(shared: &Arc<Shared>, index: usize, on_thread: &OnThread) {
+/// One worker thread of a queue, wrapped as the owner wants it.
+fn live(queues: &[Arc<Shared>], home: usize, index: usize, on_thread: &OnThread) {
     let lived = AtomicBool::new(false);
     let mut life = || {
         if !lived.swap(true, Ordering::Relaxed) {
-            worker::run(shared, index);
+            worker::run(queues, home, index);
         }
     };
     let wrapped = catch_unwind(AssertUnwindSafe(|| on_thread(&mut life)));
@@ -286,16 +322,17 @@ fn live(shared: &Arc<Shared>, index: usize, on_thread: &OnThread) {
     if wrapped.is_err() || !lived.load(Ordering::Relaxed) {
         life();
     }
-    if shared.workers_left.fetch_sub(1, Ordering::AcqRel) == 1 {
-        shared.end_ticker();
+    let peers = queues.first().map(|queue| &queue.peers);
+    if let Some(peers) = peers.filter(|peers| peers.workers_left.fetch_sub(1, Ordering::AcqRel) == 1) {
+        peers.end_ticker();
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
         self.close();
-        self.shared.stop_all(Stop::Shutdown);
-        self.shared.begin_exit();
+        self.stop_all(Stop::Shutdown);
+        self.queues.iter().for_each(|queue| queue.begin_exit());
         let me = thread::current().id();
         if self.workers.iter().any(|w| w.thread().id() == me) {
             // A run that owns its pool drops it on a worker, which cannot wait for itself: the
@@ -305,7 +342,7 @@ impl Drop for Pool {
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
-        self.shared.end_ticker();
+        self.peers.end_ticker();
         if let Some(ticker) = self.ticker.take() {
             let _ = ticker.join();
         }

@@ -94,6 +94,47 @@ fn loom_two_workers_share_two_arrivals() {
     });
 }
 
+/// Two queues: a run is put into one whose only worker is busy, while the worker of the other runs
+/// dry. It is called for the run, or sees it before it sleeps; a miss is a deadlock, which the
+/// checker reports.
+#[test]
+fn loom_a_worker_of_another_queue_is_called_or_sees_the_run() {
+    loom::model(|| {
+        let idle = Arc::new(IdleMask::new());
+        let waiting = Arc::new(loom::sync::atomic::AtomicU32::new(0));
+        let list = Arc::new(Mutex::new(Vec::new()));
+        let signal = Arc::new(Signal::new());
+        let submitter = {
+            let (idle, waiting, list, signal) =
+                (Arc::clone(&idle), Arc::clone(&waiting), Arc::clone(&list), Arc::clone(&signal));
+            thread::spawn(move || {
+                waiting.store(1, Ordering::Relaxed);
+                if idle.after_fence() & 1 != 0 {
+                    let mut list = list.lock().unwrap();
+                    let worker: Option<usize> = list.pop();
+                    idle.set(0, !list.is_empty());
+                    drop(list);
+                    if worker.is_some() {
+                        signal.notify();
+                    }
+                }
+            })
+        };
+        signal.register();
+        {
+            let mut list = list.lock().unwrap();
+            signal.prepare();
+            list.push(0);
+            idle.set(0, true);
+        }
+        fence_before_look();
+        if waiting.load(Ordering::Relaxed) == 0 {
+            signal.sleep();
+        }
+        submitter.join().unwrap();
+    });
+}
+
 /// How a run's stop meets the end of its slice, and the wake that async-task delivers.
 struct One {
     stop: Once8,

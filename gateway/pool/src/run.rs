@@ -26,7 +26,7 @@ use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -197,6 +197,8 @@ pub(crate) struct Core {
     slice_level: AtomicU8,
     slice_aged: AtomicBool,
     slice_preempted: AtomicBool,
+    /// The queue whose worker polls the slice: the run's own, unless that worker visits.
+    slice_home: AtomicUsize,
 }
 
 impl fmt::Debug for Core {
@@ -234,6 +236,7 @@ impl Core {
             slice_level: AtomicU8::new(0),
             slice_aged: AtomicBool::new(false),
             slice_preempted: AtomicBool::new(false),
+            slice_home: AtomicUsize::new(0),
         }
     }
 
@@ -272,7 +275,8 @@ impl Core {
     }
 
     /// Worker, before it polls a slice.
-    pub(crate) fn begin_slice(&self, taken: &Taken, now_ns: u64, charged: Clocks) {
+    pub(crate) fn begin_slice(&self, taken: &Taken, home: usize, now_ns: u64, charged: Clocks) {
+        self.slice_home.store(home, RELAXED);
         self.slice_start_ns.store(now_ns, RELAXED);
         self.slice_charged_ns.store(charged.wall_ns, RELAXED);
         self.slice_cpu_start_ns.store(charged.cpu_ns, RELAXED);
@@ -345,7 +349,7 @@ impl Core {
             return self.tell(Stop::Cpu);
         }
         let aged = self.slice_aged.load(RELAXED);
-        let bits = self.shared.waiting_bits();
+        let bits = self.shared.waiting_bits(self.slice_home.load(RELAXED));
         if bits & 1 != 0 {
             return self.preempted();
         }
@@ -520,10 +524,17 @@ fn schedule(ready: Runnable<Arc<Core>>, info: ScheduleInfo) {
     core.shared.schedule(ready, info);
 }
 
-/// Polls one slice on a worker, and charges it for what came after `charged`. Returns the clocks at its end.
-pub(crate) fn poll_slice(ready: Ready, taken: &Taken, now_ns: u64, charged: Clocks) -> Option<Clocks> {
+/// Polls one slice on a worker of queue `home`, and charges it for what came after `charged`. Returns the
+/// clocks at its end.
+pub(crate) fn poll_slice(
+    ready: Ready,
+    taken: &Taken,
+    home: usize,
+    now_ns: u64,
+    charged: Clocks,
+) -> Option<Clocks> {
     let core = Arc::clone(ready.metadata());
-    core.begin_slice(taken, now_ns, charged);
+    core.begin_slice(taken, home, now_ns, charged);
     // The guest's panics are caught further in; what is left are wakers and outputs that panic.
     let polled = catch_unwind(AssertUnwindSafe(|| ready.run()));
     if polled.is_err() {

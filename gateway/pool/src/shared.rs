@@ -1,26 +1,34 @@
-//! What the threads share: the queue's state behind one mutex, and what must happen once that
+//! One queue and its workers: the queue's state behind one mutex, and what must happen once that
 //! mutex is released again.
 //!
 //! Owns the steps that change several parts at once (queue a run, end a slice, stop, retire).
 //! The lock is never held while waking, dropping a future or interrupting: those are collected
-//! in [`Effects`]. Must not know how a run is polled.
+//! in [`Effects`]. A run stays in its queue for life; workers of other queues may come for a slice
+//! of it (`peers.rs`). Must not know how a run is polled.
 
 use crate::Stats;
 use crate::clock::{Clock, NEVER_NS};
 use crate::levels::{Key, Levels, Place, Taken, Why};
+use crate::lock::{Held, Lock};
+use crate::peers::{Board, Line, Peers};
 use crate::run::{Core, Ended, Stop};
 use crate::sync::Signal;
 use crate::ticker::Deadlines;
 use async_task::{Runnable, ScheduleInfo};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Waker;
-use std::thread::Thread;
 
 /// Deadlines fired before the lock is let go: thousands may come due together, and the workers
 /// want the lock too.
 const FIRES_PER_LOCK_MAX: usize = 64;
+
+/// Lanes up to this one hold runs that end soon or are only to be dropped: the urgent one, level 0.
+const SHORT_LANE: u32 = 1;
+
+/// Slices of such runs between two looks at the other queues.
+const SHORT_SLICES_PER_LOOK: u64 = 32;
 
 /// A run as async-task hands it over.
 pub(crate) type Ready = Runnable<Arc<Core>>;
@@ -46,11 +54,12 @@ pub(crate) struct State {
     pub(crate) deadlines: Deadlines,
     /// Workers without work, the one that ran dry last at the end.
     pub(crate) idle: Vec<usize>,
+    /// Workers that serve another queue.
+    pub(crate) away: usize,
     /// An interrupt was sent for an arrival and no worker came for work since.
     pub(crate) interrupt_pending: bool,
     pub(crate) ticker_asleep: bool,
     pub(crate) ticker_until_ns: u64,
-    pub(crate) ticker_exit: bool,
     /// Workers leave when there are no more runs.
     pub(crate) closing: bool,
     pub(crate) slices: u64,
@@ -59,27 +68,21 @@ pub(crate) struct State {
     pub(crate) panicked: u64,
     pub(crate) stopped: [u64; Stop::COUNT],
     pub(crate) preemptions: u64,
+    pub(crate) visits: u64,
 }
 
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    pub(crate) tick_ns: u64,
+    /// This queue's place among its peers.
+    pub(crate) index: usize,
+    pub(crate) peers: Arc<Peers>,
     pub(crate) spin_ns: u64,
     pub(crate) nice: i32,
     pub(crate) signals: Vec<Signal>,
-    pub(crate) ticker_thread: OnceLock<Thread>,
-    /// Workers that have not left yet.
-    pub(crate) workers_left: AtomicUsize,
     /// Workers that spin at the moment.
     pub(crate) spinning: AtomicUsize,
     pub(crate) wakes: AtomicU64,
-    pub(crate) interrupts: AtomicU64,
-    pub(crate) ticker_wakes: AtomicU64,
-    interrupt: Interrupt,
-    /// Bit 0: something is to be dropped; bit `l + 1`: a run waits on level `l`. Lets
-    /// [`crate::Run::verdict`] do without the lock.
-    waiting: AtomicU32,
-    state: Mutex<State>,
+    state: Line<Lock<State>>,
 }
 
 /// What to do after the lock was released.
@@ -89,77 +92,93 @@ pub(crate) struct Effects {
     pub(crate) more_workers: Vec<usize>,
     pub(crate) interrupt: bool,
     pub(crate) ticker: bool,
+    /// No worker here is idle, one elsewhere may be.
+    pub(crate) call_peer: bool,
     pub(crate) wakers: Vec<Waker>,
     pub(crate) garbage: Option<Ready>,
+}
+
+/// What a worker did since it last came for work: a slice of another queue, of this level and CPU
+/// time.
+pub(crate) struct Visited {
+    pub(crate) level: usize,
+    pub(crate) used_ns: u64,
 }
 
 /// A worker's next step.
 pub(crate) enum Next {
     Slice(Ready, Taken),
+    /// Something more pressing waits in this other queue.
+    Visit(usize),
     Idle,
     Exit,
 }
 
 /// Calls what others wrote, from threads that must not die of it.
-fn guarded(call: impl FnOnce()) {
+pub(crate) fn guarded(call: impl FnOnce()) {
     // The panic hook has had its say; nobody here could do more.
     let _ = catch_unwind(AssertUnwindSafe(call));
 }
 
 impl Shared {
     pub(crate) fn new(
-        clock: Clock,
+        peers: Arc<Peers>,
+        index: usize,
         levels: Levels<Slot>,
         workers: usize,
-        tick_ns: u64,
         spin_ns: u64,
         nice: i32,
-        interrupt: Interrupt,
     ) -> Self {
         Self {
-            clock,
-            tick_ns,
+            clock: peers.clock,
+            index,
+            peers,
             spin_ns,
             nice,
             signals: (0..workers).map(|_| Signal::new()).collect(),
-            ticker_thread: OnceLock::new(),
-            workers_left: AtomicUsize::new(workers),
             spinning: AtomicUsize::new(0),
             wakes: AtomicU64::new(0),
-            interrupts: AtomicU64::new(0),
-            ticker_wakes: AtomicU64::new(0),
-            interrupt,
-            waiting: AtomicU32::new(0),
-            state: Mutex::new(State {
-                levels,
-                deadlines: Deadlines::default(),
-                idle: Vec::with_capacity(workers),
-                interrupt_pending: false,
-                ticker_asleep: false,
-                ticker_until_ns: NEVER_NS,
-                ticker_exit: false,
-                closing: false,
-                slices: 0,
-                submitted: 0,
-                completed: 0,
-                panicked: 0,
-                stopped: [0; Stop::COUNT],
-                preemptions: 0,
-            }),
+            state: Line(Lock::new(
+                "queue",
+                State {
+                    levels,
+                    deadlines: Deadlines::default(),
+                    idle: Vec::with_capacity(workers),
+                    away: 0,
+                    interrupt_pending: false,
+                    ticker_asleep: false,
+                    ticker_until_ns: NEVER_NS,
+                    closing: false,
+                    slices: 0,
+                    submitted: 0,
+                    completed: 0,
+                    panicked: 0,
+                    stopped: [0; Stop::COUNT],
+                    preemptions: 0,
+                    visits: 0,
+                },
+            )),
         }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Held<'_, State> {
+        self.state.0.lock()
     }
 
-    pub(crate) fn waiting_bits(&self) -> u32 {
-        self.waiting.load(Ordering::Relaxed)
+    /// What waits for a worker of queue `home` that polls a run of this one.
+    pub(crate) fn waiting_bits(&self, home: usize) -> u32 {
+        let own = self.peers.board(self.index).map_or(0, Board::waiting_bits);
+        if home == self.index {
+            return own;
+        }
+        own | self.peers.board(home).map_or(0, Board::waiting_bits)
     }
 
     /// Under the lock: what waits has changed.
     fn publish(&self, levels: &Levels<Slot>) {
-        self.waiting.store(levels.bitmap(), Ordering::Relaxed);
+        if let Some(board) = self.peers.board(self.index) {
+            board.publish(levels, !self.peers.alone());
+        }
     }
 
     /// Does what was put off until the lock was free.
@@ -170,14 +189,19 @@ impl Shared {
             }
         }
         if fx.interrupt {
-            self.interrupts.fetch_add(1, Ordering::Relaxed);
-            guarded(|| (self.interrupt)());
+            self.peers.interrupt_all();
         }
         if fx.ticker
-            && let Some(ticker) = self.ticker_thread.get()
+            && let Some(ticker) = self.peers.ticker_thread.get()
         {
-            self.ticker_wakes.fetch_add(1, Ordering::Relaxed);
+            self.peers.ticker_wakes.fetch_add(1, Ordering::Relaxed);
             ticker.unpark();
+        }
+        if fx.call_peer && !self.peers.call_idle(self.index) {
+            // It has found other work meanwhile.
+            let mut fx = Effects::default();
+            self.lock().preempt(&mut fx);
+            self.apply(fx);
         }
         for waker in fx.wakers {
             guarded(|| waker.wake());
@@ -222,13 +246,58 @@ impl Shared {
     }
 
     /// What worker `index` does next. [`Next::Idle`]: it is on the idle list already.
-    pub(crate) fn next(&self, index: usize) -> Next {
+    /// [`Next::Visit`]: it counts as away until it comes again, and says then what it did.
+    pub(crate) fn next(&self, index: usize, visited: Option<Visited>) -> Next {
         let mut fx = Effects::default();
         let mut state = self.lock();
+        if let Some(Visited { level, used_ns }) = visited {
+            state.away = state.away.saturating_sub(1);
+            state.levels.worked_elsewhere(level, used_ns);
+        }
         let next = state.next(self, index, &mut fx);
         drop(state);
         self.apply(fx);
         next
+    }
+
+    /// A worker of another queue comes for a slice.
+    pub(crate) fn visit(&self) -> Option<(Ready, Taken)> {
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        let slice = state.take(self, &mut fx);
+        state.visits += u64::from(slice.is_some());
+        drop(state);
+        self.apply(fx);
+        slice
+    }
+
+    /// Worker `index` is on the idle list and looks at the other queues once more: whoever queued a
+    /// run there before saw no idle worker. `Some`: it is off the list, and to visit that queue.
+    pub(crate) fn leave_idle(&self, index: usize) -> Option<usize> {
+        let (peer, _) = self.peers.most_pressing_after_fence(self.index)?;
+        let mut state = self.lock();
+        let at = state.idle.iter().position(|&i| i == index)?;
+        state.idle.remove(at);
+        self.idle_changed(&state);
+        state.away += 1;
+        Some(peer)
+    }
+
+    /// Somebody queued a run elsewhere and found no idle worker there. `true`: one comes from here.
+    pub(crate) fn lend_worker(&self) -> bool {
+        let mut fx = Effects::default();
+        let mut state = self.lock();
+        fx.worker = state.idle.pop();
+        self.idle_changed(&state);
+        drop(state);
+        let lent = fx.worker.is_some();
+        self.apply(fx);
+        lent
+    }
+
+    /// Under the lock: the idle list has changed.
+    fn idle_changed(&self, state: &State) {
+        self.peers.set_idle(self.index, !state.idle.is_empty());
     }
 
     /// The end of a slice whose run goes on later. `Err`: it was stopped meanwhile, the caller
@@ -251,6 +320,9 @@ impl Shared {
             slot.waker = Some(waker.clone());
         }
         state.arm(key, &mut fx);
+        if !self.peers.alone() {
+            self.publish(&state.levels);
+        }
         drop(state);
         self.apply(fx);
         Ok(())
@@ -279,6 +351,7 @@ impl Shared {
         self.publish(&state.levels);
         if state.closing && state.levels.len() == 0 {
             fx.more_workers = std::mem::take(&mut state.idle);
+            self.idle_changed(&state);
         }
         drop(state);
         self.apply(fx);
@@ -294,32 +367,33 @@ impl Shared {
         }
     }
 
-    /// The numbers of this moment; admission's are filled in by the pool.
-    pub(crate) fn stats(&self) -> Stats {
+    /// Adds the numbers of this moment to those of other queues; what belongs to the whole pool is
+    /// filled in there.
+    pub(crate) fn add_stats(&self, stats: &mut Stats) {
         let state = self.lock();
         let levels = &state.levels;
-        let queued: Vec<usize> = (0..levels.levels()).map(|l| levels.waiting(l)).collect();
-        let waiting = queued.iter().sum::<usize>() + levels.urgent();
-        Stats {
-            running: levels.running(),
-            parked: levels.len().saturating_sub(levels.running() + waiting),
-            queued,
-            urgent: levels.urgent(),
-            idle_workers: state.idle.len(),
-            submitted: state.submitted,
-            completed: state.completed,
-            panicked: state.panicked,
-            stopped: state.stopped,
-            slices: state.slices,
-            preemptions: state.preemptions,
-            demotions: levels.demotions(),
-            aged_slices: levels.aged_slices(),
-            interrupts: self.interrupts.load(Ordering::Relaxed),
-            worker_wakes: self.wakes.load(Ordering::Relaxed),
-            ticker_wakes: self.ticker_wakes.load(Ordering::Relaxed),
-            deadlines: state.deadlines.len(),
-            ..Stats::default()
+        stats.queued.resize(levels.levels(), 0);
+        for (level, queued) in stats.queued.iter_mut().enumerate() {
+            *queued += levels.waiting(level);
         }
+        for (n, more) in stats.stopped.iter_mut().zip(state.stopped) {
+            *n += more;
+        }
+        stats.running += levels.running();
+        stats.parked += levels.len().saturating_sub(levels.wanting());
+        stats.urgent += levels.urgent();
+        stats.idle_workers += state.idle.len();
+        stats.submitted += state.submitted;
+        stats.completed += state.completed;
+        stats.panicked += state.panicked;
+        stats.slices += state.slices;
+        stats.preemptions += state.preemptions;
+        stats.demotions += levels.demotions();
+        stats.aged_slices += levels.aged_slices();
+        stats.visits += state.visits;
+        stats.deadlines += state.deadlines.len();
+        drop(state);
+        stats.worker_wakes += self.wakes.load(Ordering::Relaxed);
     }
 
     /// Stops one run, wherever it is. The first reason given counts.
@@ -355,15 +429,9 @@ impl Shared {
         let mut state = self.lock();
         state.closing = true;
         fx.more_workers = std::mem::take(&mut state.idle);
+        self.idle_changed(&state);
         drop(state);
         self.apply(fx);
-    }
-
-    pub(crate) fn end_ticker(&self) {
-        self.lock().ticker_exit = true;
-        if let Some(ticker) = self.ticker_thread.get() {
-            ticker.unpark();
-        }
     }
 }
 
@@ -381,32 +449,75 @@ impl State {
         shared.publish(&self.levels);
         // The worker that a run yielded to comes for work by itself: such a run wakes nobody
         // and preempts nobody.
-        if why == Why::Yield || !self.call_worker(fx) {
+        if why == Why::Yield || !self.call_worker(shared, fx) {
             self.arm(key, fx);
         }
     }
 
     /// Calls an idle worker, or interrupts the running slices if one must make room.
-    fn call_worker(&mut self, fx: &mut Effects) -> bool {
+    fn call_worker(&mut self, shared: &Shared, fx: &mut Effects) -> bool {
         if let Some(worker) = self.idle.pop() {
+            shared.idle_changed(self);
             match fx.worker {
                 None => fx.worker = Some(worker),
                 Some(_) => fx.more_workers.push(worker),
             }
             return true;
         }
-        self.preempt(fx);
+        if shared.peers.somebody_idle() {
+            fx.call_peer = true;
+        } else {
+            self.preempt(fx);
+        }
         false
     }
 
     fn preempt(&mut self, fx: &mut Effects) {
-        if !self.interrupt_pending && self.levels.outranks_running() {
+        // Whoever is away comes back for what is above the run he polls there.
+        let outranks = self.levels.outranks_running() || (self.away > 0 && self.levels.pressing().is_some());
+        if !self.interrupt_pending && outranks {
             self.interrupt_pending = true;
             fx.interrupt = true;
         }
     }
 
     fn next(&mut self, shared: &Shared, index: usize, fx: &mut Effects) -> Next {
+        if let Some(peer) = self.more_pressing_peer(shared) {
+            self.away += 1;
+            return Next::Visit(peer);
+        }
+        if let Some((ready, taken)) = self.take(shared, fx) {
+            return Next::Slice(ready, taken);
+        }
+        if self.closing && self.levels.len() == 0 {
+            return Next::Exit;
+        }
+        if let Some(signal) = shared.signals.get(index) {
+            signal.prepare();
+        }
+        self.idle.push(index);
+        shared.idle_changed(self);
+        Next::Idle
+    }
+
+    /// Another queue whose next slice comes before this one's, as if they were one. Short runs are
+    /// taken without asking, but for now and then: the queues they go to are balanced, and asking
+    /// costs as much as they do.
+    fn more_pressing_peer(&self, shared: &Shared) -> Option<usize> {
+        if shared.peers.alone() {
+            return None;
+        }
+        let own = self.levels.pressing();
+        let short = own.is_some_and(|(lane, _)| lane <= SHORT_LANE);
+        if (short && !self.slices.is_multiple_of(SHORT_SLICES_PER_LOOK)) || self.levels.grant_due() {
+            return None;
+        }
+        let (peer, theirs) = shared.peers.most_pressing(shared.index)?;
+        own.is_none_or(|own| theirs < own).then_some(peer)
+    }
+
+    /// Hands out the next slice.
+    fn take(&mut self, shared: &Shared, fx: &mut Effects) -> Option<(Ready, Taken)> {
         while let Some(taken) = self.levels.take() {
             let Some(ready) = self.levels.payload_mut(taken.key).and_then(|slot| slot.ready.take()) else {
                 // A queued run always has its runnable; without one it can never run.
@@ -421,16 +532,9 @@ impl State {
                 self.ticker_asleep = false;
                 fx.ticker = true;
             }
-            return Next::Slice(ready, taken);
+            return Some((ready, taken));
         }
-        if self.closing && self.levels.len() == 0 {
-            return Next::Exit;
-        }
-        if let Some(signal) = shared.signals.get(index) {
-            signal.prepare();
-        }
-        self.idle.push(index);
-        Next::Idle
+        None
     }
 
     /// A run has its stop flag set: it must be dropped soon.
@@ -441,7 +545,7 @@ impl State {
             Some(Place::Queued { .. }) => {
                 self.levels.expedite(key);
                 shared.publish(&self.levels);
-                self.call_worker(fx);
+                self.call_worker(shared, fx);
             }
             Some(Place::Parked) => {
                 let slot = self.levels.payload_mut(key);

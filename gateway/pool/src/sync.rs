@@ -1,17 +1,17 @@
-//! The few primitives the hand-written protocols stand on: an idle worker's signal and a run's
-//! stop flag. Under `--cfg loom` the same code runs on the model checker's primitives.
+//! The few primitives the hand-written protocols stand on: an idle worker's signal, a run's stop
+//! flag, and who is idle in other queues. Under `--cfg loom` the same code runs on the model checker's primitives.
 //!
 //! Must not know queues, runs or time.
 
 #[cfg(all(loom, test))]
 use loom::{
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
     thread::{self, Thread},
 };
 use std::sync::OnceLock;
 #[cfg(not(all(loom, test)))]
 use std::{
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicU8, AtomicU64, Ordering, fence},
     thread::{self, Thread},
 };
 
@@ -88,6 +88,51 @@ impl Once8 {
     pub(crate) fn set(&self, value: u8) -> bool {
         self.0.compare_exchange(0, value, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
+}
+
+/// Which queues have idle workers, one bit each; at most 64.
+///
+/// A run that is queued where no worker is idle and a worker that goes idle elsewhere must not miss
+/// each other. Both first write (the run's queue shows it as waiting; the worker's sets its bit here)
+/// and look after a fence ([`IdleMask::after_fence`], [`fence_before_look`]), so at least one of them
+/// sees the other.
+#[derive(Debug)]
+pub(crate) struct IdleMask(AtomicU64);
+
+impl IdleMask {
+    pub(crate) fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Under the queue's lock: it has idle workers, or none any more.
+    pub(crate) fn set(&self, queue: usize, idle: bool) {
+        let bit = 1 << queue;
+        // Most changes of an idle list leave it as it was: some, or none.
+        if (self.0.load(Ordering::Relaxed) & bit != 0) == idle {
+            return;
+        }
+        if idle {
+            self.0.fetch_or(bit, Ordering::SeqCst);
+        } else {
+            self.0.fetch_and(!bit, Ordering::SeqCst);
+        }
+    }
+
+    /// As a hint.
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// After a run was shown as waiting.
+    pub(crate) fn after_fence(&self) -> u64 {
+        fence(Ordering::SeqCst);
+        self.get()
+    }
+}
+
+/// Worker, after its queue's bit was set and before it looks at what other queues show.
+pub(crate) fn fence_before_look() {
+    fence(Ordering::SeqCst);
 }
 
 #[cfg(all(test, loom))]

@@ -1,5 +1,5 @@
 //! The one ticker thread: makes running slices ask for their verdict every tick, and fires the
-//! deadlines of runs that don't run.
+//! deadlines of runs that don't run. One for all queues of a pool.
 //!
 //! Ticks only while slices run; after a few ticks with nothing running it sleeps without
 //! time-out, or until the next deadline, and costs nothing. Starting a slice wakes it only if it
@@ -8,10 +8,12 @@
 
 use crate::clock::NEVER_NS;
 use crate::levels::Key;
+use crate::peers::Peers;
 use crate::shared::{Effects, Shared};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -63,27 +65,59 @@ impl Deadlines {
     }
 }
 
-pub(crate) fn run(shared: &Arc<Shared>) {
-    let _ = shared.ticker_thread.set(thread::current());
-    let tick_ns = shared.tick_ns;
-    let mut next_tick_ns = shared.clock.now_ns();
-    let mut idle_ticks: u32 = 0;
-    let mut slices_seen = 0;
+/// One look at one queue.
+struct Seen {
+    busy: bool,
+    /// Slices handed out since the pool was made.
+    slices: u64,
+}
+
+/// Fires what is due in a queue.
+fn look(queue: &Shared, now_ns: u64) -> Seen {
     loop {
-        let now_ns = shared.clock.now_ns();
         let mut fx = Effects::default();
-        let mut state = shared.lock();
-        if state.ticker_exit {
-            return;
-        }
+        let mut state = queue.lock();
         state.ticker_asleep = false;
-        if state.fire_due(shared, now_ns, &mut fx) {
-            drop(state);
-            shared.apply(fx);
-            continue;
-        }
+        let more = state.fire_due(queue, now_ns, &mut fx);
         let busy = state.levels.running() > 0;
         let slices = state.slices;
+        if busy {
+            state.interrupt_pending = false;
+        }
+        drop(state);
+        queue.apply(fx);
+        if !more {
+            return Seen { busy, slices };
+        }
+    }
+}
+
+/// Before the long sleep: from now on a slice that starts, or an earlier deadline, wakes the ticker.
+/// `None`: something runs already. Otherwise the next deadline.
+fn retreat(queue: &Shared) -> Option<u64> {
+    let mut state = queue.lock();
+    if state.levels.running() > 0 {
+        return None;
+    }
+    state.ticker_asleep = true;
+    state.ticker_until_ns = state.deadlines.next_ns();
+    Some(state.ticker_until_ns)
+}
+
+pub(crate) fn run(peers: &Peers, queues: &[Arc<Shared>]) {
+    let _ = peers.ticker_thread.set(thread::current());
+    let tick_ns = peers.tick_ns;
+    let mut next_tick_ns = peers.clock.now_ns();
+    let mut idle_ticks: u32 = 0;
+    let mut slices_seen = 0;
+    while !peers.ticker_exit.load(Ordering::Acquire) {
+        let now_ns = peers.clock.now_ns();
+        let (mut busy, mut slices) = (false, 0_u64);
+        for queue in queues {
+            let seen = look(queue, now_ns);
+            busy |= seen.busy;
+            slices = slices.wrapping_add(seen.slices);
+        }
         if busy || slices != slices_seen {
             idle_ticks = 0;
         } else {
@@ -91,24 +125,25 @@ pub(crate) fn run(shared: &Arc<Shared>) {
         }
         slices_seen = slices;
         if busy {
-            state.interrupt_pending = false;
-            fx.interrupt = true;
+            peers.interrupt_all();
         }
-        let sleep_ns = if idle_ticks > IDLE_TICKS_MAX {
-            let until_ns = state.deadlines.next_ns();
-            state.ticker_asleep = true;
-            state.ticker_until_ns = until_ns;
-            if until_ns == NEVER_NS { NEVER_NS } else { until_ns.saturating_sub(now_ns) }
+        let until_ns = if idle_ticks > IDLE_TICKS_MAX {
+            queues.iter().map(|queue| retreat(queue)).try_fold(NEVER_NS, |least, at| Some(least.min(at?)))
         } else {
-            next_tick_ns = next_tick_ns.saturating_add(tick_ns);
-            if next_tick_ns <= now_ns || next_tick_ns > now_ns.saturating_add(tick_ns) {
-                // Late, or just out of a long sleep: no burst of ticks to catch up.
-                next_tick_ns = now_ns.saturating_add(tick_ns);
-            }
-            next_tick_ns - now_ns
+            None
         };
-        drop(state);
-        shared.apply(fx);
+        let sleep_ns = match until_ns {
+            Some(NEVER_NS) => NEVER_NS,
+            Some(until_ns) => until_ns.saturating_sub(now_ns),
+            None => {
+                next_tick_ns = next_tick_ns.saturating_add(tick_ns);
+                if next_tick_ns <= now_ns || next_tick_ns > now_ns.saturating_add(tick_ns) {
+                    // Late, or just out of a long sleep: no burst of ticks to catch up.
+                    next_tick_ns = now_ns.saturating_add(tick_ns);
+                }
+                next_tick_ns - now_ns
+            }
+        };
         if sleep_ns == NEVER_NS {
             thread::park();
         } else if sleep_ns > 0 {

@@ -4,10 +4,12 @@
 //! Must not know which run is next or why: it asks the shared state.
 
 use crate::clock::{Clocks, SHORT_SLICE_NS, thread_cpu_ns};
+use crate::levels::Taken;
 use crate::run::poll_slice;
-use crate::shared::{Next, Shared};
+use crate::shared::{Next, Ready, Shared, Visited};
 use crate::sync::Signal;
 use std::hint::spin_loop;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Nanoseconds that may be counted by the wall clock before the CPU clock is read again: what a slice is
@@ -24,44 +26,91 @@ const SPINNERS_MAX: usize = 1;
 /// rarely, spinning catches none of it and keeps the core from the thread that takes the result.
 const IDLE_SPINS_MAX: u64 = 4;
 
-pub(crate) fn run(shared: &Shared, index: usize) {
-    let Some(signal) = shared.signals.get(index) else {
+/// A worker's clocks and habits.
+struct Worker {
+    /// Up to where its time is charged to somebody: the end of a slice is the start of the next.
+    charged: Clocks,
+    /// What was counted by the wall clock since the CPU clock was last read.
+    reckoned_ns: u64,
+    idle_since_ns: Option<u64>,
+    spinning_pays: bool,
+}
+
+impl Worker {
+    fn new() -> Self {
+        Self {
+            charged: Clocks { wall_ns: 0, cpu_ns: 0 },
+            reckoned_ns: RECKONED_NS_MAX,
+            idle_since_ns: None,
+            spinning_pays: false,
+        }
+    }
+
+    /// Polls a slice. Returns the CPU time it took, as far as that is known.
+    fn poll(&mut self, home: &Shared, ready: Ready, taken: &Taken) -> u64 {
+        let now_ns = home.clock.now_ns();
+        if self.reckoned_ns >= RECKONED_NS_MAX {
+            self.charged = Clocks { wall_ns: now_ns, cpu_ns: thread_cpu_ns() };
+            self.reckoned_ns = 0;
+        } else if self.idle_since_ns.is_some() {
+            self.charged.wall_ns = now_ns;
+        }
+        if let Some(since_ns) = self.idle_since_ns.take() {
+            let idle_ns = now_ns.saturating_sub(since_ns);
+            self.spinning_pays = idle_ns <= home.spin_ns.saturating_mul(IDLE_SPINS_MAX);
+        }
+        let Some(end) = poll_slice(ready, taken, home.index, now_ns, self.charged) else {
+            self.reckoned_ns = RECKONED_NS_MAX;
+            return 0;
+        };
+        let used_ns = end.cpu_ns.saturating_sub(self.charged.cpu_ns);
+        self.reckoned_ns = if used_ns < SHORT_SLICE_NS { self.reckoned_ns + used_ns } else { 0 };
+        self.charged = end;
+        used_ns
+    }
+
+    /// Without work from now on.
+    fn idle(&mut self, home: &Shared) {
+        // What is spent so is nobody's, and is not counted.
+        self.reckoned_ns = self.reckoned_ns.saturating_add(home.spin_ns);
+        self.idle_since_ns = self.idle_since_ns.or_else(|| Some(home.clock.now_ns()));
+    }
+
+    /// Goes to another queue for a slice, if it has one still.
+    fn visit(&mut self, home: &Shared, queue: Option<&Arc<Shared>>) -> Visited {
+        let slice = queue.and_then(|queue| queue.visit());
+        slice.map_or(Visited { level: 0, used_ns: 0 }, |(ready, taken)| Visited {
+            level: taken.level,
+            used_ns: self.poll(home, ready, &taken),
+        })
+    }
+}
+
+/// Lives as worker `index` of queue `home`.
+pub(crate) fn run(queues: &[Arc<Shared>], home: usize, index: usize) {
+    let Some(home) = queues.get(home) else {
         return;
     };
-    lower_priority(shared.nice);
+    let Some(signal) = home.signals.get(index) else {
+        return;
+    };
+    lower_priority(home.nice);
     signal.register();
-    // Up to where the worker's time is charged to somebody: the end of a slice is the start of the next.
-    let mut charged = Clocks { wall_ns: 0, cpu_ns: 0 };
-    let mut reckoned_ns = RECKONED_NS_MAX;
-    let mut idle_since_ns = None;
-    let mut spinning_pays = false;
+    let mut worker = Worker::new();
+    let mut visited = None;
     loop {
-        match shared.next(index) {
+        match home.next(index, visited.take()) {
             Next::Slice(ready, taken) => {
-                let now_ns = shared.clock.now_ns();
-                if reckoned_ns >= RECKONED_NS_MAX {
-                    charged = Clocks { wall_ns: now_ns, cpu_ns: thread_cpu_ns() };
-                    reckoned_ns = 0;
-                } else if idle_since_ns.is_some() {
-                    charged.wall_ns = now_ns;
-                }
-                if let Some(since_ns) = idle_since_ns.take() {
-                    let idle_ns = now_ns.saturating_sub(since_ns);
-                    spinning_pays = idle_ns <= shared.spin_ns.saturating_mul(IDLE_SPINS_MAX);
-                }
-                let Some(end) = poll_slice(ready, &taken, now_ns, charged) else {
-                    reckoned_ns = RECKONED_NS_MAX;
-                    continue;
-                };
-                let used_ns = end.cpu_ns.saturating_sub(charged.cpu_ns);
-                reckoned_ns = if used_ns < SHORT_SLICE_NS { reckoned_ns + used_ns } else { 0 };
-                charged = end;
+                worker.poll(home, ready, &taken);
             }
+            Next::Visit(peer) => visited = Some(worker.visit(home, queues.get(peer))),
             Next::Idle => {
-                // What is spent here is nobody's, and is not counted.
-                reckoned_ns = reckoned_ns.saturating_add(shared.spin_ns);
-                idle_since_ns = idle_since_ns.or_else(|| Some(shared.clock.now_ns()));
-                if !(spinning_pays && spin(shared, signal)) {
+                if let Some(peer) = home.leave_idle(index) {
+                    visited = Some(worker.visit(home, queues.get(peer)));
+                    continue;
+                }
+                worker.idle(home);
+                if !(worker.spinning_pays && spin(home, signal)) {
                     signal.sleep();
                 }
             }

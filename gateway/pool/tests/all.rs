@@ -14,3 +14,4 @@ mod admission;
 mod deadlines;
 mod fairness;
 mod lifecycle;
+mod queues;
