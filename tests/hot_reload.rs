@@ -293,3 +293,71 @@ async fn a_folder_that_goes_is_told_and_one_that_comes_back_is_served() {
     std::fs::write(folder.join("other.wat"), version(3)).unwrap();
     answers(&server, "/tasks/other/version?0=0", "3").await;
 }
+
+#[tokio::test]
+async fn a_folder_replaced_by_a_file_is_told_and_comes_back() {
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().join("tasks");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("task.wat"), version(1)).unwrap();
+    let tasks = folder.clone();
+    let server = Gateway::new().set(move |config| config.registry.tasks = tasks).start();
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "no folder").unwrap();
+    until("the folder among the failures", async || {
+        let listed = server.get("/tasks").await.json();
+        listed["failures"][0]["reason"].as_str().is_some_and(|reason| reason.contains("is a file"))
+    })
+    .await;
+    assert_eq!(server.get("/tasks/task/version?0=0").await.ok(), "1", "what is loaded goes on");
+    assert_eq!(server.get("/readyz").await.status, 200);
+    std::fs::remove_file(&folder).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    // An empty folder in its place is not believed: it looks like a mount that was lost.
+    let found = failure(&server, folder.to_str().unwrap()).await;
+    assert!(!found["reason"].as_str().unwrap().is_empty(), "{found:#}");
+    assert_eq!(server.get("/tasks/task/version?0=0").await.ok(), "1", "what is loaded goes on");
+    std::fs::write(folder.join("task.wat"), version(2)).unwrap();
+    answers(&server, "/tasks/task/version?0=0", "2").await;
+    no_failures(&server).await;
+}
+
+#[tokio::test]
+async fn a_file_written_in_pieces_by_closing_it_each_time_never_breaks_what_serves() {
+    let server = Gateway::new().wat("task", &version(1)).start();
+    let text = version(2).replace("i32.const 2", "i32.const 2000");
+    let path = server.folder().join("task.wat");
+    std::fs::write(&path, "").unwrap();
+    for piece in text.as_bytes().chunks(8) {
+        let mut file = std::fs::File::options().append(true).open(&path).unwrap();
+        file.write_all(piece).unwrap();
+        drop(file);
+        // A piece may well lie still for long enough to be tried; it must not replace what serves.
+        let answer = server.get("/tasks/task/version?0=0").await.ok();
+        assert!(["1", "2000"].contains(&answer.as_str()), "{answer}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    answers(&server, "/tasks/task/version?0=0", "2000").await;
+    no_failures(&server).await;
+}
+
+#[tokio::test]
+async fn files_from_the_future_are_loaded_and_replaced() {
+    let ahead = |path: &Path, days: u64| {
+        let time = std::time::SystemTime::now() + Duration::from_secs(days * 86_400);
+        std::fs::File::options().append(true).open(path).unwrap().set_modified(time).unwrap();
+    };
+    let above = tempfile::tempdir().unwrap();
+    let folder = above.path().to_owned();
+    std::fs::write(folder.join("task.wat"), version(1)).unwrap();
+    ahead(&folder.join("task.wat"), 4_000);
+    let tasks = folder.clone();
+    let server = Gateway::new().set(move |config| config.registry.tasks = tasks).start();
+    answers(&server, "/tasks/task/version?0=0", "1").await;
+    // The clock is right again, so the new version is older than the one it replaces.
+    replace(&folder, "task.wat", &version(2));
+    answers(&server, "/tasks/task/version?0=0", "2").await;
+    replace(&folder, "task.wat", &version(3));
+    ahead(&folder.join("task.wat"), 8_000);
+    answers(&server, "/tasks/task/version?0=0", "3").await;
+}

@@ -9,9 +9,11 @@
 )]
 
 mod bounds;
+mod cache;
 mod cancel;
 mod cli;
 mod commands;
+mod compiling;
 mod component;
 mod core_module;
 mod fairness;

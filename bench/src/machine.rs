@@ -30,7 +30,7 @@ pub fn describe(quick: bool) -> Vec<String> {
             locked("axum"),
             wrk()
         ),
-        format!("slots: {}", Runs::for_this_machine().formula()),
+        format!("slots: {}", Runs::for_this_machine(0).formula()),
         load(),
     ]
 }

@@ -13,6 +13,7 @@ use crate::registry::{Loader, Registry};
 use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime};
 use crate::task::TaskName;
 use anyhow::Context as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,6 +109,7 @@ pub struct Server {
 /// The port is taken (names the flag), the engine cannot reserve its slots, the tasks folder cannot
 /// be watched.
 pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Server> {
+    raise_files_max();
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.http_threads.get())
         .thread_name("http")
@@ -156,6 +158,14 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
         serving: Some(serving),
         tokio: Some(tokio),
     })
+}
+
+/// Asks for as many file descriptors as may be had: each connection takes one, and each module with data
+/// that was called. The usual limit of 1,024 is for programs that use `select`, which this is none of.
+fn raise_files_max() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused: it goes on with what there is, and accepting connections says so when they run out.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 impl Server {

@@ -78,6 +78,15 @@ pub struct Flags {
     /// Folder for compiled code, or "off" [default: unblock in the user's cache folder].
     #[arg(long, env = "UNBLOCK_CACHE", value_name = "DIR", help_heading = "Machine")]
     pub cache: Option<String>,
+    /// Compiled code that is kept; the least used goes first.
+    #[arg(
+        long,
+        env = "UNBLOCK_CACHE_SIZE",
+        value_name = "SIZE",
+        default_value = "4GiB",
+        help_heading = "Machine"
+    )]
+    pub cache_size: String,
     /// Threads that compile.
     #[arg(
         long,
@@ -355,12 +364,12 @@ impl Config {
         let workers = reader.threads("workers", flags.workers.as_deref());
         let http_threads = reader.threads("http-threads", flags.http_threads.as_deref());
         let nice = i32::try_from(reader.count("nice", &flags.nice, 0..=19)).unwrap_or(0);
-        let engine = engine_settings(flags, &mut reader);
+        let tasks = reader.read("tasks", PathBuf::new(), folder(&flags.tasks));
+        let engine = engine_settings(flags, registry::count_modules(&tasks), &mut reader);
         let memory_bytes = match &flags.memory_budget {
             None => engine.runs.memory_bytes / 4 * 3,
             Some(text) => reader.size("memory-budget", text),
         };
-        let tasks = reader.read("tasks", PathBuf::new(), folder(&flags.tasks));
         let (defaults, ceilings) = (default_limits(flags, &mut reader), ceilings(flags, &mut reader));
         reader.mistakes.extend(defaults.over(&ceilings));
         let registry = registry::Settings {
@@ -399,8 +408,8 @@ impl Config {
     }
 }
 
-fn engine_settings(flags: &Flags, reader: &mut Reader) -> engine::Settings {
-    let machine = Runs::for_this_machine();
+fn engine_settings(flags: &Flags, modules: usize, reader: &mut Reader) -> engine::Settings {
+    let machine = Runs::for_this_machine(modules);
     let runs = match &flags.max_runs {
         None => machine,
         Some(text) => {
@@ -423,6 +432,7 @@ fn engine_settings(flags: &Flags, reader: &mut Reader) -> engine::Settings {
         stack_bytes: usize::try_from(reader.read("stack", 1 << 20, stack))
             .unwrap_or(engine::STACK_BYTES_DEFAULT),
         cache: reader.read("cache", None, cache_folder(flags.cache.as_deref())),
+        cache_bytes_max: reader.size("cache-size", &flags.cache_size),
         compile_threads: reader.count("compile-threads", &flags.compile_threads, 1..=THREADS_MAX),
     }
 }

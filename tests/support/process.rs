@@ -54,9 +54,28 @@ impl Program {
     /// Serves a folder, and waits until every task is loaded or refused. Compiled code is kept in
     /// memory only, unless `flags` name a folder for it.
     pub async fn serve(folder: &Path, flags: &[&str]) -> Self {
-        let mut command = unblock();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--max-runs", "64", "--tasks"]).arg(folder);
-        command.env("UNBLOCK_CACHE", "off").args(flags).stdout(Stdio::null()).stderr(Stdio::piped());
+        let program = Self::start(folder, flags);
+        super::until_within(super::LOADING, "readiness", async || {
+            program.status("/readyz").await == Some(200)
+        })
+        .await;
+        program
+    }
+
+    /// As [`Program::serve`], without waiting for the tasks.
+    pub fn start(folder: &Path, flags: &[&str]) -> Self {
+        Self::start_with(unblock(), folder, flags)
+    }
+
+    /// As [`Program::start`], with a command that ends in the program.
+    pub fn start_with(mut command: Command, folder: &Path, flags: &[&str]) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(folder);
+        command
+            .env("UNBLOCK_CACHE", "off")
+            .env("UNBLOCK_MAX_RUNS", "64")
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, into) = (BufReader::new(child.stderr.take().unwrap()), Arc::clone(&log));
@@ -75,11 +94,18 @@ impl Program {
             program.address = address(&program.log()).unwrap_or_default();
             !program.address.is_empty()
         });
-        super::until_within(super::LOADING, "readiness", async || {
-            program.status("/readyz").await == Some(200)
-        })
-        .await;
         program
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends SIGKILL, and waits for its end.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// The log so far.

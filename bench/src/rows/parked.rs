@@ -78,7 +78,7 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
             rounds: Rounds::default(),
         },
     ];
-    let runs = Runs::for_this_machine();
+    let runs = Runs::for_this_machine(0);
     let count = IN_PROCESS.min(runs.count);
     let mut inside = Rounds::default();
     for _ in 0..scale.parked_rounds {

@@ -202,6 +202,12 @@ fn local(mut flags: Box<Flags>, command: impl FnOnce(Config) -> ExitCode) -> Exi
     flags.tasks = ".".to_owned();
     match Config::read(&flags) {
         Ok(mut config) => {
+            // Quiet unless asked: standard error is the guest's.
+            if !config.log.is_empty()
+                && let Err(message) = telemetry::install(config.log_format, Some(&config.log), colours())
+            {
+                return fail(EXIT_USAGE, format!("--log (or UNBLOCK_LOG): {message}"));
+            }
             config.engine.runs = Runs { count: LOCAL_RUNS, ..config.engine.runs };
             config.nice = 0;
             command(config)

@@ -17,8 +17,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Niceness of the thread: below the pool's workers, whose niceness is 5 by default.
-const COMPILE_NICE: i32 = 12;
+/// Niceness of the thread: that of the engine's compiling threads, and below the pool's workers'.
+const COMPILE_NICE: i32 = 10;
 
 /// Jobs out at once. A second one could not be replaced by a newer version of its file any more.
 const JOBS_MAX: usize = 1;

@@ -28,6 +28,7 @@ mod tests;
 
 pub use grants::Variable;
 pub use manifest::{MANIFEST_BYTES_MAX, check_guest};
+pub use scan::count_modules;
 pub use single::load_file;
 pub use task::{Counts, Route, Task};
 

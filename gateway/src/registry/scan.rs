@@ -159,6 +159,13 @@ pub fn list(folder: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
+/// How many files of a folder would be modules by their names; none if it cannot be read.
+#[must_use]
+pub fn count_modules(folder: &Path) -> usize {
+    let names = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter(|name| matches!(classify(name), Some((_, Role::Module)))).take(FILES_MAX).count()
+}
+
 /// Lists one name of the folder, if it counts and is there.
 #[must_use]
 pub fn list_one(folder: &Path, name: &str) -> Option<Entry> {

@@ -20,6 +20,8 @@ pub struct Settings {
     pub stack_bytes: usize,
     /// Where compiled code is kept; `None` compiles at each start.
     pub cache: Option<PathBuf>,
+    /// Bytes of compiled code that are kept there.
+    pub cache_bytes_max: u64,
     /// Threads that compile, beside the one that asks.
     pub compile_threads: usize,
 }
@@ -27,13 +29,17 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            runs: Runs::for_this_machine(),
+            runs: Runs::for_this_machine(0),
             stack_bytes: STACK_BYTES_DEFAULT,
             cache: None,
+            cache_bytes_max: CACHE_BYTES_DEFAULT,
             compile_threads: 1,
         }
     }
 }
+
+/// Bytes of compiled code that are kept: some thousand components.
+pub const CACHE_BYTES_DEFAULT: u64 = 4 << 30;
 
 /// Wasm stack of a run, in bytes. Twice wasmtime's default: parsers and interpreters recurse.
 pub const STACK_BYTES_DEFAULT: usize = 1 << 20;
@@ -45,7 +51,14 @@ const STACK_HOST_BYTES: usize = 512 << 10;
 /// three tables, each split off its neighbours by protection. Measured: 60,300 maps for 10,000.
 const MAPS_PER_RUN: usize = 6;
 
-/// Memory maps kept free for everything else: compiled code, threads, the allocator.
+/// Memory maps of a loaded module: its code, and what it only reads. Measured: 20,003 for 10,000.
+const MAPS_PER_MODULE: usize = 2;
+
+/// Memory maps kept for everything that is neither run nor module: threads, the allocator, libraries.
+const MAPS_OTHERS: usize = 1_000;
+
+/// Memory maps kept free beside the runs and the modules that lie in the folder at the start: for
+/// everything else, and for 1,500 modules to come.
 const MAPS_RESERVED: usize = 4_000;
 
 /// Bytes of host and guest memory that a parked run of a small Rust component costs, rounded up.
@@ -56,7 +69,7 @@ const BYTES_PER_RUN: u64 = 160 << 10;
 const RUNS_MAX: usize = 20_000;
 
 /// Fewest slots: below it the gateway is of no use and a start should fail instead.
-const RUNS_MIN: usize = 16;
+pub const RUNS_MIN: usize = 16;
 
 /// Core instances in a component made by `wit-component`: the guest, the adapter and two shims.
 const CORE_INSTANCES_PER_RUN: u32 = 4;
@@ -102,12 +115,14 @@ pub struct Runs {
     pub max_map_count: usize,
     /// The machine's memory in bytes when it was read, or that of the process's control group.
     pub memory_bytes: u64,
+    /// Modules that are to be loaded beside them.
+    pub modules: usize,
 }
 
 impl Runs {
-    /// As many as `vm.max_map_count` and half of the machine's memory allow.
+    /// As many as `vm.max_map_count` and half of the machine's memory allow beside so many modules.
     #[must_use]
-    pub fn for_this_machine() -> Self {
+    pub fn for_this_machine(modules: usize) -> Self {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let max_map_count = read("/proc/sys/vm/max_map_count").trim().parse().unwrap_or(65_530);
         let memory_bytes = read("/proc/meminfo")
@@ -119,14 +134,22 @@ impl Runs {
             .saturating_mul(1024);
         let groups = read("/proc/self/cgroup");
         let memory_bytes = memory_bytes.min(group_memory_bytes(&groups, read).unwrap_or(u64::MAX));
-        Self::from_limits(max_map_count, memory_bytes)
+        Self::from_limits(max_map_count, memory_bytes, modules)
     }
 
-    fn from_limits(max_map_count: usize, memory_bytes: u64) -> Self {
-        let by_maps = max_map_count.saturating_sub(MAPS_RESERVED) / MAPS_PER_RUN;
+    fn from_limits(max_map_count: usize, memory_bytes: u64, modules: usize) -> Self {
+        let reserved = MAPS_RESERVED.saturating_add(modules.saturating_mul(MAPS_PER_MODULE));
+        let by_maps = max_map_count.saturating_sub(reserved) / MAPS_PER_RUN;
         let by_memory = usize::try_from(memory_bytes / 2 / BYTES_PER_RUN).unwrap_or(usize::MAX);
         let count = by_maps.min(by_memory).clamp(RUNS_MIN, RUNS_MAX);
-        Self { count, max_map_count, memory_bytes }
+        Self { count, max_map_count, memory_bytes, modules }
+    }
+
+    /// How many modules there are maps for beside these runs.
+    #[must_use]
+    pub fn modules_max(&self) -> usize {
+        let others = MAPS_OTHERS.saturating_add(self.count.saturating_mul(MAPS_PER_RUN));
+        self.max_map_count.saturating_sub(others) / MAPS_PER_MODULE
     }
 
     /// These limits with a number chosen by the operator.
@@ -134,7 +157,8 @@ impl Runs {
     /// # Errors
     /// A text that names the limit in the way and the sysctl that raises it.
     pub fn with_count(self, count: usize) -> Result<Self, String> {
-        let maps = count * MAPS_PER_RUN + MAPS_RESERVED;
+        let for_modules = self.modules.saturating_mul(MAPS_PER_MODULE).saturating_add(MAPS_RESERVED);
+        let maps = count.saturating_mul(MAPS_PER_RUN).saturating_add(for_modules);
         if count < RUNS_MIN {
             return Err(format!("found {count}, expected at least {RUNS_MIN}"));
         }
@@ -145,9 +169,9 @@ impl Runs {
         }
         if maps > self.max_map_count {
             return Err(format!(
-                "found {count}, which needs {maps} memory maps, but vm.max_map_count is {}; \
+                "found {count}, which needs {maps} memory maps beside {} modules, but vm.max_map_count is {}; \
                  lower --max-runs or raise it: sysctl -w vm.max_map_count={maps}",
-                self.max_map_count
+                self.modules, self.max_map_count
             ));
         }
         Ok(Self { count, ..self })
@@ -157,9 +181,10 @@ impl Runs {
     #[must_use]
     pub fn formula(&self) -> String {
         format!(
-            "{} runs at most: min((vm.max_map_count {} - {MAPS_RESERVED}) / {MAPS_PER_RUN}, memory {} MiB / 2 / {} KiB, {RUNS_MAX})",
+            "{} runs at most: min((vm.max_map_count {} - {MAPS_RESERVED} - {MAPS_PER_MODULE} * {} modules) / {MAPS_PER_RUN}, memory {} MiB / 2 / {} KiB, {RUNS_MAX})",
             self.count,
             self.max_map_count,
+            self.modules,
             self.memory_bytes >> 20,
             BYTES_PER_RUN >> 10,
         )
@@ -242,10 +267,22 @@ mod tests {
 
     #[test]
     fn slots_follow_the_tighter_limit() {
-        assert_eq!(Runs::from_limits(65_530, 24 << 30).count, 10_255);
-        assert_eq!(Runs::from_limits(65_530, 1 << 30).count, 3_276);
-        assert_eq!(Runs::from_limits(1 << 20, 1 << 40).count, RUNS_MAX);
-        assert_eq!(Runs::from_limits(0, 0).count, RUNS_MIN);
+        assert_eq!(Runs::from_limits(65_530, 24 << 30, 0).count, 10_255);
+        assert_eq!(Runs::from_limits(65_530, 1 << 30, 0).count, 3_276);
+        assert_eq!(Runs::from_limits(1 << 20, 1 << 40, 0).count, RUNS_MAX);
+        assert_eq!(Runs::from_limits(0, 0, 0).count, RUNS_MIN);
+    }
+
+    #[test]
+    fn modules_in_the_folder_take_the_maps_of_runs_and_leave_room_for_more() {
+        for modules in [0, 1_000, 10_000, 25_000] {
+            let runs = Runs::from_limits(65_530, 24 << 30, modules);
+            let room = runs.modules_max();
+            assert!(room >= modules + 1_500, "{modules} modules, {runs:?}, room for {room}");
+        }
+        assert_eq!(Runs::from_limits(65_530, 24 << 30, 10_000).count, 6_921);
+        assert_eq!(Runs::from_limits(65_530, 24 << 30, 100_000).count, RUNS_MIN);
+        assert_eq!(Runs::from_limits(0, 0, usize::MAX).modules_max(), 0);
     }
 
     #[test]
@@ -264,7 +301,7 @@ mod tests {
 
     #[test]
     fn too_many_runs_name_the_sysctl() {
-        let message = Runs::from_limits(65_530, 24 << 30).with_count(15_000).expect_err("too many");
+        let message = Runs::from_limits(65_530, 24 << 30, 0).with_count(15_000).expect_err("too many");
         assert!(message.contains("sysctl -w vm.max_map_count=94000"), "{message}");
     }
 }

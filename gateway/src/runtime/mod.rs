@@ -27,6 +27,7 @@ mod observed;
 mod outcome;
 mod prepare;
 mod raw;
+mod room;
 mod stream_call;
 
 pub use arguments::from_wave;
@@ -139,6 +140,7 @@ pub struct Prepared {
     /// Bytes of linear memory each run starts with.
     pub memory_min: u64,
     module: Module,
+    _place: room::Place,
 }
 
 /// Bytes that a run is charged beside its memories and tables: stack, store, buffers, values.

@@ -87,6 +87,13 @@ fn classify(error: &wasmtime::Error, host: &Host, limits: &Limits, stderr: Optio
             "the guest's call stack is exhausted: endless recursion, or --stack is too small for it",
         );
     }
+    if out_of_files(error) {
+        return Error::new(
+            Kind::MemoryFull,
+            "the gateway has no file descriptor left, and the first run of a module with data takes one; \
+             try again, or raise its limit: ulimit -n",
+        );
+    }
     if host.limiter.host_failed() || out_of_memory(error) {
         return Error::new(
             Kind::MemoryFull,
@@ -119,6 +126,13 @@ fn out_of_memory(error: &wasmtime::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
     let errno = error.downcast_ref::<rustix::io::Errno>().map(|errno| errno.raw_os_error());
     io.or(errno) == Some(rustix::io::Errno::NOMEM.raw_os_error())
+}
+
+/// Whether the system refused a file descriptor to the engine, which keeps a module's data in a file in memory.
+fn out_of_files(error: &wasmtime::Error) -> bool {
+    let full = [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE].map(rustix::io::Errno::raw_os_error);
+    let codes = error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
+    codes.into_iter().any(|code| full.contains(&code))
 }
 
 /// Engine errors without a type of their own, told apart by their text.

@@ -7,6 +7,7 @@
 use super::cache::{self, CodeCache};
 use super::detect::{self, Role, Survey};
 use super::engine::{self, Settings};
+use super::room::Room;
 use super::{Module, Notes, Prepared, command, component, core_module, http_guest, imports};
 use crate::error::LoadError;
 use crate::task::Kind;
@@ -20,8 +21,9 @@ use wasmtime::Engine;
 /// Hexadecimal digits of a digest that are shown; enough to tell versions apart.
 const DIGEST_DIGITS: usize = 16;
 
-/// Niceness of compiling threads: below the workers', which are below the HTTP threads'.
-const COMPILE_NICE: i32 = 15;
+/// Niceness of compiling threads: below the workers', which are below the HTTP threads'. Where these take
+/// all there is, a tenth of a core is left for compiling; at 15 it was a thirtieth (decisions/010).
+const COMPILE_NICE: i32 = 10;
 
 /// Host functions added to core modules; tests use it to control time from inside a guest.
 pub type ExtraImports = Box<dyn FnOnce(&mut wasmtime::Linker<Host>) -> wasmtime::Result<()> + Send>;
@@ -32,7 +34,8 @@ pub struct Runtime {
     linker: wasmtime::component::Linker<Host>,
     core_linker: wasmtime::Linker<Host>,
     compilers: rayon::ThreadPool,
-    cache: Option<CodeCache>,
+    cache: Option<Arc<CodeCache>>,
+    room: Room,
     extra: bool,
 }
 
@@ -43,7 +46,18 @@ impl Runtime {
     /// See [`engine::engine`]; threads that the system refuses.
     pub fn new(settings: &Settings, extra: Option<ExtraImports>) -> anyhow::Result<Arc<Self>> {
         let engine = engine::engine(settings)?;
-        let cache = settings.cache.as_deref().map(|folder| CodeCache::open(folder, &engine)).transpose()?;
+        let cache = settings.cache.as_deref().and_then(|folder| {
+            CodeCache::open(folder, settings.cache_bytes_max, &engine)
+                // It costs compilations, not the service.
+                .inspect_err(|error| {
+                    tracing::warn!(
+                        "compiled code is not kept, each start compiles again: {error:#}; \
+                         or name another folder with --cache DIR, or none with --cache off"
+                    );
+                })
+                .map(Arc::new)
+                .ok()
+        });
         let linker = unblock_host::linker(&engine)
             .map_err(anyhow::Error::from)
             .context("linking the host's interfaces")?;
@@ -63,7 +77,11 @@ impl Runtime {
             })
             .build()
             .context("starting the compiling threads")?;
-        Ok(Arc::new(Self { engine, linker, core_linker, compilers, cache, extra: has_extra }))
+        if let Some(cache) = cache.clone() {
+            compilers.spawn(move || cache.tidy());
+        }
+        let room = Room::beside(settings.runs);
+        Ok(Arc::new(Self { engine, linker, core_linker, compilers, cache, room, extra: has_extra }))
     }
 
     /// The function that makes every running guest ask the pool for its verdict.
@@ -97,6 +115,7 @@ impl Runtime {
         if survey.component || !self.extra {
             imports::check(&survey)?;
         }
+        let place = self.room.take()?;
         let (kind, module, (mut functions, hidden)) = self.compilers.install(|| {
             if survey.component {
                 self.component(&binary, &survey)
@@ -125,11 +144,12 @@ impl Runtime {
             imports: imports.collect(),
             memory_min: survey.memory_min,
             module,
+            _place: place,
         })
     }
 
     fn component(&self, binary: &[u8], survey: &Survey) -> Result<(Kind, Module, Functions), LoadError> {
-        let component = cache::component(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
+        let component = cache::component(self.cache.as_deref(), &self.engine, binary).map_err(uncompiled)?;
         let role = survey.role();
         let functions = match role {
             Role::Typed => component::functions(&component, survey)?,
@@ -153,7 +173,7 @@ impl Runtime {
         survey: &Survey,
         notes: &Notes,
     ) -> Result<(Kind, Module, Functions), LoadError> {
-        let module = cache::module(self.cache.as_ref(), &self.engine, binary).map_err(uncompiled)?;
+        let module = cache::module(self.cache.as_deref(), &self.engine, binary).map_err(uncompiled)?;
         let link = || self.core_linker.instantiate_pre(&module).map_err(unlinked);
         if survey.program() {
             let hidden = core_module::beside(survey);
