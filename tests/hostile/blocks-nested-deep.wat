@@ -3,7 +3,7 @@
 ;; attacks: stack
 ;; call: /deep
 ;; expect: 200 7
-;; within: 2s
+;; within: 5s
 (module
   (func (export "deep") (result i32)
     @repeat(50000){block }

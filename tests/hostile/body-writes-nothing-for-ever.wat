@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /write
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (import "unblock:task/body@0.1.0" (instance $body (export "write" (func (param "chunk" (list u8))))))
   (core module $libc (memory (export "memory") 16))

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /give
 ;; expect: 200 true
-;; within: 2s
+;; within: 5s
 (component
   (core module $m (func (export "give") (result i32) (i32.const 2)))
   (core instance $i (instantiate $m))

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /answer
 ;; expect: 500 trap callback
-;; within: 2s
+;; within: 5s
 (component
   (core module $m
     (func (export "answer") (result i32) (i32.const 15))

@@ -4,7 +4,7 @@
 ;; limits: wall = "500ms"
 ;; call: /wait
 ;; expect: 500 trap deadlock
-;; within: 5s
+;; within: 10s
 (component
   (core func $set (canon waitable-set.new))
   (core module $m

@@ -4,7 +4,7 @@
 ;; attacks: cpu
 ;; call: /spin
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (core module $m
     (func (export "spin") (result i32) (i32.const 1)) ;; 1 is YIELD

@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /storm
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
     (export "now" (func (result u64)))))

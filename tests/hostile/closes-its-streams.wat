@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /close
 ;; expect: 200 8
-;; within: 2s
+;; within: 5s
 (module
   (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_renumber" (func $renumber (param i32 i32) (result i32)))

@@ -1,10 +1,10 @@
 ;; A program that writes one byte at a time for ever.
 ;;
 ;; attacks: output
-;; limits: stream = "1MiB"
+;; limits: cpu = "5s", stream = "1MiB"
 ;; call: /
 ;; expect: breaks off
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

@@ -4,7 +4,7 @@
 ;; limits: stream = "1MiB"
 ;; call: /
 ;; expect: breaks off
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 3)

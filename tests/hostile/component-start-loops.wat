@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /answer
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (core module $m
     (func $set_up (loop $again (br $again)))

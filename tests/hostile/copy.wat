@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /copy
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (memory 1024)
   (func (export "copy")

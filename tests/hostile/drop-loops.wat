@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /answer
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (core module $d (func (export "drop") (param i32) (loop $again (br $again))))
   (core instance $d (instantiate $d))

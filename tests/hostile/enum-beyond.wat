@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /give
 ;; expect: 500 trap discriminant
-;; within: 2s
+;; within: 5s
 (component
   (core module $m (func (export "give") (result i32) (i32.const 7)))
   (core instance $i (instantiate $m))

@@ -1,9 +1,10 @@
 ;; Looks for descriptors that nobody gave it: how many of twenty thousand numbers are something.
 ;;
 ;; attacks: escape
+;; limits: cpu = "5s"
 ;; call: /count
 ;; expect: 200 3
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $stat (param i32 i32) (result i32)))
   (memory (export "memory") 1)

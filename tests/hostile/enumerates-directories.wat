@@ -1,9 +1,10 @@
 ;; Asks every descriptor whether it is a directory that was opened for it, and opens files in each nevertheless.
 ;;
 ;; attacks: escape
+;; limits: cpu = "5s"
 ;; call: /count
 ;; expect: 200 0
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "fd_prestat_get" (func $prestat (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_open"

@@ -1,9 +1,10 @@
 ;; Tries every descriptor as a socket: to accept, to receive, to send, to shut down.
 ;;
 ;; attacks: escape
+;; limits: cpu = "5s"
 ;; call: /count
 ;; expect: 200 0
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "sock_accept" (func $accept (param i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "sock_recv" (func $recv (param i32 i32 i32 i32 i32 i32) (result i32)))

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /append
 ;; expect: 500 trap
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:http/types@0.2.0" (instance $http
     (export "fields" (type $fields (sub resource)))

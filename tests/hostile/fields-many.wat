@@ -1,9 +1,10 @@
 ;; Makes the fields of HTTP messages for ever, fills each to its bound, and keeps them all.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; call: /hoard
 ;; expect: 500 trap
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:http/types@0.2.0" (instance $http
     (export "fields" (type $fields (sub resource)))

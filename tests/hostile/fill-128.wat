@@ -4,7 +4,7 @@
 ;; limits: memory = "128MiB"
 ;; call: /fill
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (memory 2048)
   (func (export "fill")

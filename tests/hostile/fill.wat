@@ -4,7 +4,7 @@
 ;; limits: memory = "64MiB"
 ;; call: /fill
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (memory 1024)
   (func $fill (export "fill")

@@ -5,7 +5,7 @@
 ;; crowd: 8
 ;; call: /fill
 ;; expect: hang-up
-;; within: 5s
+;; within: 10s
 (module
   (memory 1024)
   (func (export "fill")

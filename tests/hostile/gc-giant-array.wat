@@ -5,7 +5,7 @@
 ;; expect: 500 memory-exceeded
 ;; call: /make?0=-1
 ;; expect: 500 memory-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (type $array (array (mut i64)))
   (func (export "make") (param i32) (result i32)

@@ -1,9 +1,10 @@
 ;; Makes a list of structs for ever and keeps all of it.
 ;;
 ;; attacks: memory
+;; limits: cpu = "5s"
 ;; call: /hoard
 ;; expect: 500 memory-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (type $node (struct (field (ref null $node)) (field i64) (field i64) (field i64)))
   (func (export "hoard") (local $list (ref null $node))

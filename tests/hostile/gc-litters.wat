@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /litter
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (type $pair (struct (field i64) (field i64)))
   (func (export "litter")

@@ -5,7 +5,7 @@
 ;; limits: memory = "16MiB"
 ;; call: /lists?0=100000
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (type $node (struct (field (ref null $node)) (field i64)))
   (func (export "lists") (param $length i32) (local $list (ref null $node)) (local $n i32)

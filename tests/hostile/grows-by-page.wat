@@ -1,9 +1,10 @@
 ;; Grows page by page, touches each, and crashes when it is refused.
 ;;
 ;; attacks: memory
+;; limits: cpu = "5s"
 ;; call: /grow
 ;; expect: 500 memory-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (memory 1)
   (func (export "grow")

@@ -5,7 +5,7 @@
 ;; expect: 500 trap handle
 ;; call: /forged
 ;; expect: 500 trap handle
-;; within: 2s
+;; within: 5s
 (component
   (type $r (resource (rep i32)))
   (core func $new (canon resource.new $r))

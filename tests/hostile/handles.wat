@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /hoard
 ;; expect: 500 trap
-;; within: 2s
+;; within: 5s
 (component
   (type $r (resource (rep i32)))
   (core func $new (canon resource.new $r))

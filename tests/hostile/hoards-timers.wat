@@ -1,9 +1,10 @@
 ;; Makes timers for ever and lets none go: each costs the host memory.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; call: /hoard
 ;; expect: 500 trap
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:io/poll@0.2.0" (instance $poll (export "pollable" (type $pollable (sub resource)))))
   (alias export $poll "pollable" (type $pollable))

@@ -3,7 +3,7 @@
 ;; attacks: stack
 ;; call: /answer
 ;; expect: 500 trap cannot leave component instance
-;; within: 2s
+;; within: 5s
 (component
   (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock (export "now" (func (result u64)))))
   (core func $now (canon lower (func $clock "now")))

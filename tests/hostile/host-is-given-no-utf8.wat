@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /set
 ;; expect: 500 trap utf-8
-;; within: 2s
+;; within: 5s
 (component
   (import "unblock:task/body@0.1.0" (instance $body
     (export "set-content-type" (func (param "media-type" string)))))

@@ -3,7 +3,7 @@
 ;; attacks: memory
 ;; call: /grow
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (memory 1)
   (func (export "grow")

@@ -2,9 +2,10 @@
 ;; times what the guest holds.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; call: /give
 ;; expect: 500 output-too-large
-;; within: 5s
+;; within: 10s
 (component
   (core module $m
     (memory (export "memory") 17)

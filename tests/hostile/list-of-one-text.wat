@@ -1,9 +1,10 @@
 ;; Returns a hundred thousand texts of half a megabyte, all of them the same bytes of its memory: 50 GB.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; call: /give
 ;; expect: 500 output-too-large
-;; within: 5s
+;; within: 10s
 (component
   (core module $m
     (memory (export "memory") 32)

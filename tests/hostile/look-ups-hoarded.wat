@@ -1,10 +1,11 @@
 ;; Looks up a granted name for ever, and waits for none of the answers: each look-up holds a thread of the host's.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; grants: sockets = ["localhost:9"]
 ;; call: /storm
 ;; expect: 500 trap handle limit
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:sockets/network@0.2.0" (instance $network
     (export "network" (type $network (sub resource)))

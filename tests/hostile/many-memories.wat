@@ -4,7 +4,7 @@
 ;; limits: memory = "4MiB"
 ;; call: /grow
 ;; expect: 200 64
-;; within: 5s
+;; within: 10s
 (module
   (memory $a 1) (memory $b 1) (memory $c 1) (memory $d 1)
   (func (export "grow") (result i32)

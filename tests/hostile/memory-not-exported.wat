@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /ask
 ;; expect: 500 trap memory
-;; within: 2s
+;; within: 5s
 (module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (memory 1)

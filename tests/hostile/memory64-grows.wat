@@ -3,7 +3,7 @@
 ;; attacks: memory
 ;; call: /grow
 ;; expect: 500 memory-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (memory i64 1)
   (func (export "grow")

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /give
 ;; expect: 200 "NaN"
-;; within: 2s
+;; within: 5s
 (component
   (core module $m (func (export "give") (result f64) (f64.const -nan:0x4000deadbeef1)))
   (core instance $i (instantiate $m))

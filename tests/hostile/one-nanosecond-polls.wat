@@ -4,7 +4,7 @@
 ;; limits: wall = "1s"
 ;; call: /poll
 ;; expect: 504 deadline-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))

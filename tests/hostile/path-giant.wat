@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /open
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "path_open"
     (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))

@@ -14,7 +14,7 @@
 ;; expect: 500 trap out of bounds
 ;; call: /environ
 ;; expect: 500 trap out of bounds
-;; within: 2s
+;; within: 5s
 (module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))

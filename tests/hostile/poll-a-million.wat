@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /poll
 ;; expect: 500 trap handle limit
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))

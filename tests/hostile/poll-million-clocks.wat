@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /poll
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1024)

@@ -3,7 +3,7 @@
 ;; attacks: log
 ;; call: /report
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (import "unblock:task/progress@0.1.0" (instance $progress
     (export "report" (func (param "fraction" f64) (param "message" string)))))

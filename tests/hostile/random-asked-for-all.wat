@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /ask
 ;; expect: 500 trap
-;; within: 2s
+;; within: 5s
 (component
   (import "wasi:random/random@0.2.0" (instance $random
     (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))

@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /fill
 ;; expect: 500 trap limit
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
   (memory (export "memory") 1024)

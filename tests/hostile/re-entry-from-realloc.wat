@@ -3,7 +3,7 @@
 ;; attacks: stack
 ;; call: /ask
 ;; expect: 500 trap cannot leave component instance
-;; within: 2s
+;; within: 5s
 (component
   (import "wasi:random/random@0.2.0" (instance $random
     (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))

@@ -4,7 +4,7 @@
 ;; attacks: host
 ;; call: /take {"xs": ["aaaa", "bbbb", "cccc"]}
 ;; expect: 500 trap
-;; within: 2s
+;; within: 5s
 (component
   (core module $m
     (memory (export "memory") 1)

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /take {"xs": ["aaaa", "bbbb", "cccc"]}
 ;; expect: 200 3
-;; within: 2s
+;; within: 5s
 (component
   (core module $m
     (memory (export "memory") 1)

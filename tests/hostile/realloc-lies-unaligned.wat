@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /take {"xs": [1, 2, 3]}
 ;; expect: 500 trap aligned
-;; within: 2s
+;; within: 5s
 (component
   (core module $m
     (memory (export "memory") 1)

@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /ask
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:random/random@0.2.0" (instance $random
     (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))

@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /take?text=hello
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (core module $m
     (memory (export "memory") 1)

@@ -1,9 +1,10 @@
 ;; Recurs with frames of hundreds of kilobytes, to step over whatever guards the end of the stack.
 ;;
 ;; attacks: stack
+;; limits: cpu = "5s"
 ;; call: /deep?0=0
 ;; expect: 500 stack-overflow
-;; within: 5s
+;; within: 10s
 (module
   (func $use (param i64))
   (func $deep (export "deep") (param i32) (result i32)

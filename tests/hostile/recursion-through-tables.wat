@@ -1,9 +1,10 @@
 ;; Two functions that call each other through a table until there is no stack left.
 ;;
 ;; attacks: stack
+;; limits: cpu = "5s"
 ;; call: /ping
 ;; expect: 500 stack-overflow
-;; within: 2s
+;; within: 5s
 (module
   (type $f (func (result i32)))
   (table funcref (elem $ping $pong))

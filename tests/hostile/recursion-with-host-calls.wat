@@ -1,9 +1,10 @@
 ;; Calls the host at every level of an endless recursion: the host has to run on what the guest left of the stack.
 ;;
 ;; attacks: stack
+;; limits: cpu = "5s"
 ;; call: /deep
 ;; expect: 500 stack-overflow
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))

@@ -2,10 +2,11 @@
 ;; cannot have. Says how many it got.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; grants: sockets = ["127.0.0.1:9"]
 ;; call: /hoard
 ;; expect: 200 256
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:sockets/network@0.2.0" (instance $network
     (type $codes (enum "unknown" "access-denied" "not-supported" "invalid-argument"

@@ -1,10 +1,11 @@
 ;; Makes a socket and drops it, a thousand times: what is gone does not count.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; grants: sockets = ["127.0.0.1:9"]
 ;; call: /recycle
 ;; expect: 200 1000
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:sockets/network@0.2.0" (instance $network
     (type $codes (enum "unknown" "access-denied" "not-supported" "invalid-argument"

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /hoard
 ;; expect: 500 trap
-;; within: 5s
+;; within: 10s
 (component
   (type $bytes (stream u8))
   (core func $new (canon stream.new $bytes))

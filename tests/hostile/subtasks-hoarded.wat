@@ -1,9 +1,10 @@
 ;; Starts a sleep of a century after the other, waits for none of them, and keeps them all.
 ;;
 ;; attacks: host
+;; limits: cpu = "5s"
 ;; call: /hoard
 ;; expect: 500 trap
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:clocks/monotonic-clock@0.3.0" (instance $clock
     (export "wait-for" (func async (param "how-long" u64)))))

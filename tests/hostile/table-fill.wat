@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /fill
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (table $t 100000 funcref)
   (func $f)

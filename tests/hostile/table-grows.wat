@@ -4,7 +4,7 @@
 ;; limits: memory = "512KiB"
 ;; call: /grow
 ;; expect: 500 memory-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (table $t 0 externref)
   (func (export "grow")

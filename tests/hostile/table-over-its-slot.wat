@@ -3,7 +3,7 @@
 ;; attacks: memory
 ;; call: /grow
 ;; expect: 200 100000
-;; within: 5s
+;; within: 10s
 (module
   (table $t 0 funcref)
   (func (export "grow") (result i32)

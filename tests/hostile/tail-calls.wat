@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /ping
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (func $ping (export "ping") (return_call $pong))
   (func $pong (return_call $ping)))

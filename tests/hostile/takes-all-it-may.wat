@@ -5,7 +5,7 @@
 ;; crowd: 64
 ;; call: /sleep
 ;; expect: hang-up
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)

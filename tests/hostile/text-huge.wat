@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /give
 ;; expect: 500 trap
-;; within: 2s
+;; within: 5s
 (component
   (core module $m
     (memory (export "memory") 1)

@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /throw
 ;; expect: 500 trap exception
-;; within: 2s
+;; within: 5s
 (module
   (tag $t (param i32))
   (func (export "throw") (throw $t (i32.const 1))))

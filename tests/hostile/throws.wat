@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /throw
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (tag $t (param i32))
   (func $throw (throw $t (i32.const 1)))

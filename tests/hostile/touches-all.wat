@@ -1,10 +1,11 @@
 ;; Takes all it may have and writes to every page of it: nothing of that stays with the process.
 ;;
 ;; attacks: memory
+;; limits: cpu = "5s"
 ;; crowd: 8
 ;; call: /touch
 ;; expect: 200 1024
-;; within: 5s
+;; within: 10s
 (module
   (memory 1)
   (func (export "touch") (result i32) (local $at i32)

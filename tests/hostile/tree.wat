@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /tree?0=60
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (func $tree (export "tree") (param $n i32) (result i32)
     (if (result i32) (local.get $n)

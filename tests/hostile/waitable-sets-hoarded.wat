@@ -3,7 +3,7 @@
 ;; attacks: host
 ;; call: /hoard
 ;; expect: 500 trap
-;; within: 5s
+;; within: 10s
 (component
   (core func $new (canon waitable-set.new))
   (core module $m

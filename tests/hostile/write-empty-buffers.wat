@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /write
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1024)

@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /yield
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (core func $yield (canon thread.yield))
   (core module $m

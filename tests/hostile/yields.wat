@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /yield
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (module
   (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
   (memory (export "memory") 1)

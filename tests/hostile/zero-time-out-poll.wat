@@ -3,7 +3,7 @@
 ;; attacks: cpu
 ;; call: /poll
 ;; expect: 504 cpu-exceeded
-;; within: 5s
+;; within: 10s
 (component
   (import "wasi:io/poll@0.2.0" (instance $poll
     (export "pollable" (type $pollable (sub resource)))
