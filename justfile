@@ -23,6 +23,15 @@ test *filter: build-tasks
     cargo test --release -p bench {{filter}}
     cargo test -p unblock-sdk -p unblock-sdk-macros -p bench-native -p guest-sdk -p sleep -p password -p render -p thumbnail {{filter}}
 
+# The corpus of hostile guests against the built program; its figures go into docs/reliability.md.
+hostile:
+    cargo test --release -p gateway -p unblock-host --test all -- --nocapture hostile::no_guest | tee target/hostile.log
+    echo '| attacks | how | promised | guest | over after | neighbour p99 | peak |' >target/hostile.rows
+    echo '|---|---|---|---|---|---|---|' >>target/hostile.rows
+    grep '^| ' target/hostile.log >>target/hostile.rows
+    awk '/<!-- hostile: end -->/ { skip = 0 } !skip { print } /<!-- hostile: begin -->/ { while ((getline row < "target/hostile.rows") > 0) print row; skip = 1 }' docs/reliability.md >target/reliability.md
+    mv target/reliability.md docs/reliability.md
+
 # The API's description: a validator, and generated requests for so many seconds (default 120).
 api-test *seconds: build-tasks
     tests/openapi/run {{seconds}}

@@ -1,12 +1,15 @@
 //! Grants: nothing by default, and then exactly what the manifest says.
 //!
 //! The guest `probe` tries: its environment, files in and out of its directories, things that only
-//! look like files, sockets and look-ups.
+//! look like files, second names, directories that move under way, sockets, datagrams and look-ups.
 
 use crate::support::upstream::lines;
 use crate::support::{Gateway, Reply, Server, guest, until};
 use serde_json::{Value, json};
+use std::net::UdpSocket;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn probe(grants: &str) -> Gateway {
@@ -300,4 +303,161 @@ async fn sockets_go_where_they_are_granted() {
     let server = probe(&format!("sockets = [\"localhost:{0}\", \"127.0.0.1:{0}\"]", other.port())).start();
     let found = call(&server, "lookup", json!({ "name": "LOCALHOST." })).await.json();
     assert_eq!(found, json!(["127.0.0.1"]));
+}
+
+/// Renames `out/a/b` to `out/b` and back until it is dropped: `..` twice leads out of `out` from one of them.
+struct Renaming(Arc<AtomicBool>, Option<std::thread::JoinHandle<u64>>);
+
+impl Renaming {
+    fn start(out: &Path) -> Self {
+        std::fs::create_dir_all(out.join("a/b")).unwrap();
+        let (deep, flat) = (out.join("a/b"), out.join("b"));
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut renamed = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                std::fs::rename(&deep, &flat).unwrap();
+                std::fs::rename(&flat, &deep).unwrap();
+                renamed += 1;
+            }
+            renamed
+        });
+        Self(stop, Some(thread))
+    }
+
+    fn stop(mut self) -> u64 {
+        self.0.store(true, Ordering::Relaxed);
+        self.1.take().unwrap().join().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_is_renamed_under_way_leads_nowhere() {
+    let scene = Scene::new();
+    let program = Gateway::new()
+        .file("program.wasm", guest("command-preview1"))
+        .manifest("program", &scene.grants("[limits]\nwall = \"20s\"\n"))
+        .start();
+    let renaming = Renaming::start(&scene.path("out"));
+    for _ in 0..4 {
+        let path = "/out/a/b/../../secret";
+        let reply = scene.call("snatch", json!({ "path": path, "tries": 2_000 })).await;
+        assert_eq!(reply.json(), Value::Null, "{}", reply.text());
+        let reply = program.get(&format!("/tasks/program/snatch?arg={path}&arg=2000")).await;
+        assert_eq!(reply.ok(), "nothing\n");
+    }
+    // What stays inside may be found.
+    let reply = scene.call("snatch", json!({ "path": "/out/a/../old.txt", "tries": 2_000 })).await;
+    assert_eq!(reply.json(), json!("old"));
+    let renamed = renaming.stop();
+    assert!(renamed > 100, "nothing went on under way: {renamed}");
+}
+
+#[tokio::test]
+async fn no_second_name_leads_past_a_grant() {
+    let scene = Scene::new();
+    let denied = async |function: &str, from: &str, to: &str| {
+        let reply = scene.call(function, json!({ "from": from, "to": to })).await;
+        assert_eq!(reply.status, 422, "{function} {from} {to}: {}", reply.text());
+    };
+    for function in ["hard-link", "rename"] {
+        // From a directory that may only be read, into it, out of both, and through a link.
+        denied(function, "/data/a.txt", "/out/mine.txt").await;
+        denied(function, "/data/a.txt", "/data/b.txt").await;
+        denied(function, "/out/old.txt", "/data/old.txt").await;
+        denied(function, "/out/old.txt", "/out/../gone.txt").await;
+        denied(function, "/out/../secret", "/out/secret").await;
+        denied(function, "/secret", "/out/secret").await;
+        denied(function, "/etc/passwd", "/out/passwd").await;
+    }
+    std::os::unix::fs::symlink("..", scene.path("out/up")).unwrap();
+    denied("hard-link", "/out/up/secret", "/out/secret").await;
+    denied("rename", "/out/up/secret", "/out/secret").await;
+    denied("rename", "/out/old.txt", "/out/up/gone.txt").await;
+    assert!(scene.path("out/old.txt").exists() && scene.path("data/a.txt").exists());
+    assert!(scene.path("secret").exists() && !scene.path("gone.txt").exists());
+    // Inside of what it may change it goes.
+    scene.call("rename", json!({ "from": "/out/old.txt", "to": "/out/new.txt" })).await.ok();
+    assert_eq!(std::fs::read_to_string(scene.path("out/new.txt")).unwrap(), "old");
+}
+
+/// Each spelling of an address that was not granted: loopback and the metadata services of clouds, as such,
+/// mapped into IPv6, and as what a socket takes for this machine.
+#[tokio::test]
+async fn an_address_is_what_it_leads_to_however_it_is_spelled() {
+    let (peer, other) = (lines(), lines());
+    let grants =
+        format!("sockets = [\"{peer}\", \"*.example.com:{}\", \"*:{}\"]", other.port(), other.port());
+    let server = probe(&grants).start();
+    let port = other.port();
+    for address in [
+        format!("127.0.0.1:{port}"),
+        format!("127.0.0.2:{}", peer.port()),
+        format!("0.0.0.0:{port}"),
+        format!("[::1]:{port}"),
+        format!("[::]:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        format!("[::127.0.0.1]:{port}"),
+        format!("[64:ff9b::7f00:1]:{port}"),
+        format!("169.254.169.254:{port}"),
+        format!("[::ffff:169.254.169.254]:{port}"),
+        format!("[fd00:ec2::254]:{port}"),
+        format!("[fe80::1]:{port}"),
+        format!("10.0.0.1:{port}"),
+        format!("224.0.0.1:{port}"),
+        format!("255.255.255.255:{port}"),
+    ] {
+        let begin = Instant::now();
+        for (function, arguments) in [
+            ("talk", json!({ "address": address, "line": "x" })),
+            ("send", json!({ "address": address, "text": "x", "port": 0 })),
+        ] {
+            let (code, _) = refused(&call(&server, function, arguments).await);
+            let known = [
+                "access-denied",
+                "invalid-argument",
+                "remote-unreachable",
+                "not-supported",
+                "address-not-bindable",
+            ];
+            assert!(known.iter().any(|known| code.contains(known)), "{function} {address}: {code}");
+        }
+        // Refused before anything is sent: nothing is waited for.
+        assert!(begin.elapsed() < Duration::from_secs(5), "{address}: {:?}", begin.elapsed());
+    }
+    // A name that leads here; a dot or capitals do not make it another.
+    for name in ["localhost", "LOCALHOST."] {
+        let (code, _) = refused(&call(&server, "lookup", json!({ "name": name })).await);
+        assert!(code.contains("access-denied"), "{name}: {code}");
+    }
+    // What is granted goes.
+    assert_eq!(call(&server, "talk", json!({ "address": peer, "line": "hi" })).await.ok(), "HI");
+}
+
+#[tokio::test]
+async fn datagrams_go_where_they_are_granted() {
+    let (peer, other) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+    for socket in [&peer, &other] {
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    }
+    let (to, elsewhere) = (peer.local_addr().unwrap(), other.local_addr().unwrap());
+    let server = probe(&format!("sockets = [\"{to}\"]")).start();
+    let send = async |server: &Server, to: std::net::SocketAddr, port: u16| {
+        call(server, "send", json!({ "address": to, "text": "hello", "port": port })).await
+    };
+    send(&server, to, 0).await.ok();
+    let mut text = [0; 16];
+    let (length, _) = peer.recv_from(&mut text).unwrap();
+    assert_eq!(&text[..length], b"hello");
+    let (code, hints) = refused(&send(&server, elsewhere, 0).await);
+    assert!(code.contains("access-denied") && hints.contains(&elsewhere.to_string()), "{code}: {hints}");
+    // A port of one's own is for a server.
+    let (code, hints) = refused(&send(&server, to, 45_454).await);
+    assert!(code.contains("access-denied") && hints.contains("which no task may"), "{code}: {hints}");
+    let bare = probe("").start();
+    let (code, _) = refused(&send(&bare, to, 0).await);
+    assert!(code.contains("access-denied"), "{code}");
+    other.set_nonblocking(true).unwrap();
+    assert!(other.recv_from(&mut text).is_err(), "a datagram went where none may go");
 }

@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 const HUNGRY: &str = include_str!("guests/hungry.wat");
-const FILL: &str = include_str!("guests/fill.wat");
+const FILL: &str = include_str!("hostile/fill.wat");
 const STORM: &str = include_str!("guests/storm.wat");
 const FLOOD: &str = include_str!("guests/flood.wat");
 const GIANT: &str = include_str!("guests/giant.wat");
@@ -76,7 +76,7 @@ async fn the_wall_deadline_stops_a_sleep() {
 
 #[tokio::test]
 async fn the_wall_deadline_stops_a_start_function() {
-    let guest = include_str!("guests/start_loops.wat");
+    let guest = include_str!("hostile/start-loops.wat");
     let server = Gateway::new().wat("start", guest).manifest("start", "[limits]\nwall = \"200ms\"\n").start();
     // It loaded, and loading did not run it.
     assert_eq!(server.get("/tasks").await.json()["failures"], json!([]));
@@ -87,7 +87,7 @@ async fn the_wall_deadline_stops_a_start_function() {
 
 #[tokio::test]
 async fn the_wall_deadline_stops_a_reactors_set_up() {
-    let guest = include_str!("guests/initialize_loops.wat");
+    let guest = include_str!("hostile/initialize-loops.wat");
     let server = Gateway::new().wat("start", guest).manifest("start", "[limits]\nwall = \"200ms\"\n").start();
     let (_, problem) = stopped(&server, "/tasks/start/answer", "deadline-exceeded", ("wall", "200ms")).await;
     assert_eq!(problem["phase"], "instantiate", "{problem:#}");
@@ -259,7 +259,7 @@ async fn a_storm_of_host_calls_stays_preemptible() {
 
 #[tokio::test]
 async fn a_storm_of_a_components_host_calls_stays_preemptible() {
-    let guest = include_str!("guests/clock_storm.wat");
+    let guest = include_str!("hostile/clock-storm.wat");
     let server = two_workers().wat("storm", guest).manifest("storm", LOOPS_MANIFEST).start();
     assert_eq!(server.get("/tasks/storm/advances").await.ok(), "true");
     storms(&server, "/tasks/storm/storm", "/tasks/storm/advances").await;

@@ -19,6 +19,7 @@ mod core_module;
 mod fairness;
 mod flows;
 mod grants;
+mod hostile;
 mod hot_reload;
 mod http;
 mod languages;

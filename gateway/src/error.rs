@@ -401,10 +401,13 @@ impl LoadError {
 const LOAD_TEXT_BYTES_MAX: usize = 4 << 10;
 
 impl fmt::Display for LoadError {
+    /// Every line but the first is indented: names come from the module, and one with a line break in it
+    /// must not pass for a line of the log's own.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)?;
+        let indented = |text: &str| text.split(['\n', '\r']).collect::<Vec<_>>().join("\n  ");
+        f.write_str(&indented(&self.reason))?;
         for remedy in &self.remedies {
-            write!(f, "\n  {remedy}")?;
+            write!(f, "\n  {}", indented(remedy))?;
         }
         Ok(())
     }
@@ -422,6 +425,14 @@ mod tests {
         slugs.sort_unstable();
         slugs.dedup();
         assert_eq!(slugs.len(), Kind::ALL.len());
+    }
+
+    #[test]
+    fn a_name_with_line_breaks_in_it_makes_no_line_of_its_own() {
+        let error = LoadError::new("imports env.x\nERROR forged\r\nERROR", "env.x\nERROR: help");
+        let told = error.to_string();
+        assert_eq!(told.lines().filter(|line| !line.starts_with("  ")).count(), 1, "{told}");
+        assert!(!told.contains('\r'), "{told:?}");
     }
 
     #[test]

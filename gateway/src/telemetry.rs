@@ -16,9 +16,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Default filter: our own lines from `info` on, everybody else's warnings, except of one crate that
-/// warns of what guests and their servers do wrong, which they decide how often they do.
-const FILTER_DEFAULT: &str = "warn,gateway=info,wasmtime_wasi_http=error";
+/// Default filter: our own lines from `info` on, everybody else's warnings, except of the crates that
+/// warn of what guests and their servers do wrong, which they decide how often they do: `wasmtime_wasi`
+/// and, since targets match by their beginning, `wasmtime_wasi_http`.
+const FILTER_DEFAULT: &str = "warn,gateway=info,wasmtime_wasi=error";
 
 /// Installs the subscriber, unless there is one already. `filter` is an `EnvFilter` directive;
 /// `colours` colours text lines.

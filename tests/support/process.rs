@@ -43,6 +43,15 @@ pub fn ended(command: &mut Command, input: &[u8]) -> Ended {
     Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
+/// What a process holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    pub resident_kib: u64,
+    pub peak_kib: u64,
+    pub threads: u64,
+    pub descriptors: u64,
+}
+
 /// A gateway in a process of its own.
 pub struct Program {
     child: Child,
@@ -111,6 +120,32 @@ impl Program {
     /// The log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The address and port it listens on.
+    pub fn socket(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
+    /// What the process holds at this moment, as its kernel tells.
+    pub fn held(&self) -> Held {
+        let of = |what: &str| format!("/proc/{}/{what}", self.child.id());
+        let status = std::fs::read_to_string(of("status")).unwrap();
+        let number = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        Held {
+            resident_kib: number("VmRSS:"),
+            peak_kib: number("VmHWM:"),
+            threads: number("Threads:"),
+            descriptors: std::fs::read_dir(of("fd")).unwrap().count() as u64,
+        }
+    }
+
+    /// From now on [`Held::peak_kib`] counts anew (`proc_pid_clear_refs(5)`).
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
     }
 
     /// The URL of a path.

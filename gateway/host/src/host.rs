@@ -104,6 +104,8 @@ pub struct Host {
     pub(crate) table: ResourceTable,
     pub(crate) http: Http,
     pub(crate) sockets: Sockets,
+    /// Sockets that were made, less those that were seen to be gone.
+    pub(crate) sockets_made: usize,
     pub(crate) open: Open,
     /// Of components.
     wasi: Option<WasiCtx>,
@@ -136,6 +138,7 @@ impl Host {
             program: None,
             open: Open::default(),
             sockets: Sockets::new(Arc::clone(&grants), refused.clone()),
+            sockets_made: 0,
             http: Http::new(Outgoing::new(Arc::clone(&grants), refused.clone())),
             grants,
             refused,

@@ -1,7 +1,8 @@
 //! WASI preview 1, and preview 0 before it, for core modules: programs and libraries of any language.
 //!
-//! wasmtime's own implementation on top of WASI 0.2, with three differences: what is opened is looked
-//! at first, a run holds a bounded number of files, and every exit code counts. Core modules run as
+//! wasmtime's own implementation on top of WASI 0.2, with four differences: what is opened is looked
+//! at first, a run holds a bounded number of files, one call does a bounded number of things, and every
+//! exit code counts. Core modules run as
 //! they are, not through the adapter that makes components of them: it keeps its state in pages that it
 //! adds to the guest's memory, which allocators that own all of it (Go's) then overwrite.
 //!
@@ -14,8 +15,11 @@ use crate::host::Host;
 use rustix::io::Errno as SystemErrno;
 use std::sync::Arc;
 use wasmtime::{AsContextMut as _, Caller, Engine, Extern, Linker};
+use wasmtime_wasi::p0::wasi_unstable::poll_oneoff as p0_poll_oneoff;
 use wasmtime_wasi::p1::types::{Errno, Fd, Filetype, Lookupflags, Oflags, Rights};
-use wasmtime_wasi::p1::wasi_snapshot_preview1::{WasiSnapshotPreview1 as _, fd_prestat_get, path_open};
+use wasmtime_wasi::p1::wasi_snapshot_preview1::{
+    WasiSnapshotPreview1 as _, fd_pread, fd_prestat_get, fd_pwrite, fd_read, fd_write, path_open, poll_oneoff,
+};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder, p0, runtime};
 use wiggle::{GuestMemory, GuestPtr};
@@ -26,6 +30,14 @@ pub const MODULES: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 /// Descriptors before the first directory: the standard streams.
 const STREAMS: u32 = 3;
 
+/// Events that one poll may wait for. The host makes something of each before it waits for any, and asks
+/// nobody meanwhile: half a million held a worker for a second. Runtimes poll a few at once.
+const SUBSCRIPTIONS_MAX: i32 = 4096;
+
+/// Buffers of one read or write that are looked at, as many as POSIX systems take (`IOV_MAX`). The first
+/// that is not empty is the one that is used.
+const BUFFERS_MAX: i32 = 1024;
+
 /// Everything a core module may import.
 ///
 /// # Errors
@@ -35,12 +47,61 @@ pub fn core_linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
     p1::add_to_linker_async(&mut linker, Host::preview1)?;
     p0::add_to_linker_async(&mut linker, Host::preview1)?;
     linker.allow_shadowing(true);
+    let [_, preview0] = MODULES;
     for module in MODULES {
         // What is replaced takes the same numbers in both versions.
         linker.func_wrap_async(module, "path_open", |caller: Caller<'_, Host>, params: Open| {
             Box::new(opened(caller, params))
         })?;
         linker.func_wrap(module, "fd_prestat_get", prestat)?;
+        linker.func_wrap_async(module, "fd_write", |mut caller: Caller<'_, Host>, params: Transfer| {
+            Box::new(async move {
+                let (fd, buffers, count, out) = params;
+                let (mut memory, host) = parts(&mut caller)?;
+                fd_write(host.preview1(), &mut memory, fd, buffers, at_most(count), out).await
+            })
+        })?;
+        linker.func_wrap_async(module, "fd_read", |mut caller: Caller<'_, Host>, params: Transfer| {
+            Box::new(async move {
+                let (fd, buffers, count, out) = params;
+                let (mut memory, host) = parts(&mut caller)?;
+                fd_read(host.preview1(), &mut memory, fd, buffers, at_most(count), out).await
+            })
+        })?;
+        linker.func_wrap_async(module, "fd_pwrite", |mut caller: Caller<'_, Host>, params: TransferAt| {
+            Box::new(async move {
+                let (fd, buffers, count, offset, out) = params;
+                let (mut memory, host) = parts(&mut caller)?;
+                fd_pwrite(host.preview1(), &mut memory, fd, buffers, at_most(count), offset, out).await
+            })
+        })?;
+        linker.func_wrap_async(module, "fd_pread", |mut caller: Caller<'_, Host>, params: TransferAt| {
+            Box::new(async move {
+                let (fd, buffers, count, offset, out) = params;
+                let (mut memory, host) = parts(&mut caller)?;
+                fd_pread(host.preview1(), &mut memory, fd, buffers, at_most(count), offset, out).await
+            })
+        })?;
+        linker.func_wrap_async(
+            module,
+            "poll_oneoff",
+            move |mut caller: Caller<'_, Host>, params: Poll| {
+                Box::new(async move {
+                    let (subscriptions, events, count, out) = params;
+                    if !(0..=SUBSCRIPTIONS_MAX).contains(&count) {
+                        return Ok(Errno::Inval as i32);
+                    }
+                    let (mut memory, host) = parts(&mut caller)?;
+                    let (wasi, memory) = (host.preview1(), &mut memory);
+                    // Subscriptions are laid out differently in preview 0.
+                    if module == preview0 {
+                        p0_poll_oneoff(wasi, memory, subscriptions, events, count, out).await
+                    } else {
+                        poll_oneoff(wasi, memory, subscriptions, events, count, out).await
+                    }
+                })
+            },
+        )?;
         // wasmtime's takes codes below 126 only, shells and C programs use all eight bits.
         linker.func_wrap(module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
             Err(I32Exit(code).into())
@@ -85,6 +146,20 @@ fn parts<'a>(caller: &'a mut Caller<'_, Host>) -> wasmtime::Result<(GuestMemory<
     let (bytes, host) = memory.data_and_store_mut(caller);
     host.preview1().set_hostcall_fuel(fuel);
     Ok((GuestMemory::Unshared(bytes), host))
+}
+
+/// The parameters of `fd_read` and `fd_write`.
+type Transfer = (i32, i32, i32, i32);
+
+/// The parameters of `fd_pread` and `fd_pwrite`.
+type TransferAt = (i32, i32, i32, i64, i32);
+
+/// The parameters of `poll_oneoff`.
+type Poll = (i32, i32, i32, i32);
+
+/// A number of buffers, which is unsigned, cut to what is looked at.
+fn at_most(count: i32) -> i32 {
+    if (0..=BUFFERS_MAX).contains(&count) { count } else { BUFFERS_MAX }
 }
 
 /// The parameters of `path_open`.

@@ -8,6 +8,7 @@
 use crate::grants::{Grants, Refusal, Refused};
 use crate::host::Host;
 use crate::outgoing::{self, is_public};
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +18,24 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::ResolveAddressStream;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpAddressFamily, Network};
 use wasmtime_wasi::p2::bindings::sockets::tcp_create_socket::{self, TcpSocket};
+use wasmtime_wasi::p2::bindings::sockets::udp_create_socket::{self, UdpSocket};
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 use wasmtime_wasi::p3::bindings::sockets as p3;
 use wasmtime_wasi::runtime::{self, AbortOnDropJoinHandle};
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
+use wasmtime_wasi::sockets::{self, SocketAddrUse, WasiSocketsView as _};
 
 /// Addresses of granted names that a run may use; a guest looks up as often as it likes.
 const ADDRESSES_MAX: usize = 256;
 
+/// Sockets one run may hold: a fraction of the file descriptors that a process may, whose others are its
+/// callers' connections. Each costs one as soon as it is made, connected or not.
+const SOCKETS_MAX: usize = 256;
+
 /// The interfaces as wasmtime links them.
 const LOOKUP: [&str; 2] = ["wasi:sockets/ip-name-lookup@0.2.12", "wasi:sockets/ip-name-lookup@0.3.0"];
 const CREATE_TCP: &str = "wasi:sockets/tcp-create-socket@0.2.12";
+const CREATE_UDP: &str = "wasi:sockets/udp-create-socket@0.2.12";
+const TYPES_P3: &str = "wasi:sockets/types@0.3.0";
 
 /// What a run may reach. Clones share it.
 #[derive(Clone)]
@@ -231,18 +239,91 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
             Ok((found,))
         })
     })?;
-    linker.instance(CREATE_TCP)?.func_wrap("create-tcp-socket", |mut store, (family,): (IpAddressFamily,)| {
+    linker.instance(CREATE_TCP)?.func_wrap(
+        "create-tcp-socket",
+        |mut store, (family,): (IpAddressFamily,)| {
+            let host: &mut Host = store.data_mut();
+            if host.grants.sockets.is_empty() {
+                host.refused.note(Refusal::NoSocket);
+            }
+            if !host.admits_socket() {
+                return Ok((Err(ErrorCode::NewSocketLimit),));
+            }
+            let created: Result<Resource<TcpSocket>, ErrorCode> =
+                match tcp_create_socket::Host::create_tcp_socket(&mut host.sockets(), family) {
+                    Ok(socket) => Ok(socket),
+                    Err(error) => Err(error.downcast()?),
+                };
+            Ok((created,))
+        },
+    )?;
+    let mut udp = linker.instance(CREATE_UDP)?;
+    udp.func_wrap_async("create-udp-socket", |mut store, (family,): (IpAddressFamily,)| {
+        Box::new(async move {
+            let host: &mut Host = store.data_mut();
+            if !host.admits_socket() {
+                return Ok((Err(ErrorCode::NewSocketLimit),));
+            }
+            let created = udp_create_socket::Host::create_udp_socket(&mut host.sockets(), family).await;
+            let created: Result<Resource<UdpSocket>, ErrorCode> = match created {
+                Ok(socket) => Ok(socket),
+                Err(error) => Err(error.downcast()?),
+            };
+            Ok((created,))
+        })
+    })?;
+    let mut types = linker.instance(TYPES_P3)?;
+    types.func_wrap("[static]tcp-socket.create", |mut store, (family,): (p3::types::IpAddressFamily,)| {
         let host: &mut Host = store.data_mut();
-        if host.grants.sockets.is_empty() {
-            host.refused.note(Refusal::NoSocket);
+        if !host.admits_socket() {
+            return Ok((Err(p3::types::ErrorCode::OutOfMemory),));
         }
-        let created: Result<Resource<TcpSocket>, ErrorCode> =
-            match tcp_create_socket::Host::create_tcp_socket(&mut host.sockets(), family) {
+        let created: Result<Resource<sockets::TcpSocket>, p3::types::ErrorCode> =
+            match p3::types::HostTcpSocket::create(&mut host.sockets(), family) {
                 Ok(socket) => Ok(socket),
                 Err(error) => Err(error.downcast()?),
             };
         Ok((created,))
-    })
+    })?;
+    types.func_wrap_async(
+        "[static]udp-socket.create",
+        |mut store, (family,): (p3::types::IpAddressFamily,)| {
+            Box::new(async move {
+                let host: &mut Host = store.data_mut();
+                if !host.admits_socket() {
+                    return Ok((Err(p3::types::ErrorCode::OutOfMemory),));
+                }
+                let created = p3::types::HostUdpSocket::create(&mut host.sockets(), family).await;
+                let created: Result<Resource<sockets::UdpSocket>, p3::types::ErrorCode> = match created {
+                    Ok(socket) => Ok(socket),
+                    Err(error) => Err(error.downcast()?),
+                };
+                Ok((created,))
+            })
+        },
+    )
+}
+
+impl Host {
+    /// Whether there is room for one more socket, which is then counted.
+    fn admits_socket(&mut self) -> bool {
+        if self.sockets_made >= SOCKETS_MAX {
+            // Some may have been dropped since.
+            let held = self.table.iter_mut().filter(|entry| is_socket(&**entry)).count();
+            self.sockets_made = held;
+        }
+        let admitted = self.sockets_made < SOCKETS_MAX;
+        self.sockets_made += usize::from(admitted);
+        admitted
+    }
+}
+
+/// Whether something in a run's table is a socket, of either version of WASI.
+fn is_socket(entry: &(dyn Any + Send)) -> bool {
+    entry.is::<TcpSocket>()
+        || entry.is::<UdpSocket>()
+        || entry.is::<sockets::TcpSocket>()
+        || entry.is::<sockets::UdpSocket>()
 }
 
 impl Lookup {

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         "hungry" => hungry(),
         "read" => read(argument(1).unwrap_or("/data/file")),
         "write" => write(argument(1).unwrap_or("/data/file"), argument(2).unwrap_or("written")),
+        "snatch" => snatch(argument(1).unwrap_or("/data/file"), number(2, 1000)),
         "list" => list(argument(1).unwrap_or("/")),
         "hoard" => hoard(argument(1).unwrap_or("/data/file"), number(2, 1000)),
         other => {
@@ -216,6 +217,14 @@ fn read(path: &str) -> Result<()> {
 fn write(path: &str, text: &str) -> Result<()> {
     std::fs::write(path, text)?;
     say("written\n")
+}
+
+/// Reads a file as often as it takes.
+fn snatch(path: &str, tries: u64) -> Result<()> {
+    match (0..tries).find_map(|_| std::fs::read_to_string(path).ok()) {
+        Some(text) => say(&text),
+        None => say("nothing\n"),
+    }
 }
 
 fn list(path: &str) -> Result<()> {

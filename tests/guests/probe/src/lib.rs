@@ -61,12 +61,28 @@ impl bindings::exports::api::Guest for Probe {
         sockets::link(&target, &path)
     }
 
+    fn hard_link(from: String, to: String) -> Result<(), String> {
+        std::fs::hard_link(from, to).map_err(|error| error.to_string())
+    }
+
+    fn rename(from: String, to: String) -> Result<(), String> {
+        std::fs::rename(from, to).map_err(|error| error.to_string())
+    }
+
+    fn snatch(path: String, tries: u32) -> Option<String> {
+        (0..tries).find_map(|_| std::fs::read_to_string(&path).ok())
+    }
+
     fn talk(address: String, line: String) -> Result<String, String> {
         sockets::talk(&address, &line)
     }
 
     fn lookup(name: String) -> Result<Vec<String>, String> {
         sockets::lookup(&name)
+    }
+
+    fn send(address: String, text: String, port: u16) -> Result<(), String> {
+        sockets::send(&address, &text, port)
     }
 
     fn listen(port: u16) -> Result<(), String> {

@@ -8,6 +8,8 @@ use wasip2::sockets::network::{
 };
 use wasip2::sockets::tcp::TcpSocket;
 use wasip2::sockets::tcp_create_socket::create_tcp_socket;
+use wasip2::sockets::udp::OutgoingDatagram;
+use wasip2::sockets::udp_create_socket::create_udp_socket;
 
 fn told(code: ErrorCode) -> String {
     format!("{code:?}")
@@ -52,6 +54,28 @@ pub(crate) fn talk(to: &str, line: &str) -> Result<String, String> {
         answer.extend(input.blocking_read(1024).map_err(|error| format!("{error:?}"))?);
     }
     Ok(String::from_utf8_lossy(&answer).trim_end().to_owned())
+}
+
+/// Sends a datagram; port 0 is any port of this machine.
+pub(crate) fn send(to: &str, text: &str, port: u16) -> Result<(), String> {
+    let to: SocketAddr = to.parse().map_err(|error| format!("{error}"))?;
+    let any =
+        if to.is_ipv4() { SocketAddr::from(([0; 4], port)) } else { SocketAddr::from(([0_u16; 8], port)) };
+    let ((family, to), (_, any)) = (address(to), address(any));
+    let socket = create_udp_socket(family).map_err(told)?;
+    socket.start_bind(&instance_network(), any).map_err(told)?;
+    loop {
+        match socket.finish_bind() {
+            Err(ErrorCode::WouldBlock) => socket.subscribe().block(),
+            bound => break bound.map_err(told)?,
+        }
+    }
+    let (_incoming, outgoing) = socket.stream(None).map_err(told)?;
+    while outgoing.check_send().map_err(told)? == 0 {
+        outgoing.subscribe().block();
+    }
+    let datagram = OutgoingDatagram { data: text.as_bytes().to_vec(), remote_address: Some(to) };
+    outgoing.send(&[datagram]).map(|_| ()).map_err(told)
 }
 
 pub(crate) fn lookup(name: &str) -> Result<Vec<String>, String> {

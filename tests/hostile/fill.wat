@@ -1,4 +1,10 @@
 ;; Fills 64 MiB over and over: each turn is one instruction that asks nobody.
+;;
+;; attacks: cpu
+;; limits: memory = "64MiB"
+;; call: /fill
+;; expect: 504 cpu-exceeded
+;; within: 10s
 (module
   (memory 1024)
   (func $fill (export "fill")

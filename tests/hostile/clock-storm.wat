@@ -1,4 +1,9 @@
 ;; A component that asks WASI's clock for ever.
+;;
+;; attacks: cpu
+;; call: /storm
+;; expect: 504 cpu-exceeded
+;; within: 10s
 (component
   (import "wasi:clocks/monotonic-clock@0.2.0" (instance $clock
     (export "now" (func (result u64)))))

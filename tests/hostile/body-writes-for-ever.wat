@@ -1,0 +1,16 @@
+;; Writes its response through unblock:task/body for ever.
+;;
+;; attacks: output
+;; call: /write
+;; expect: 500 output-too-large
+;; within: 2s
+(component
+  (import "unblock:task/body@0.1.0" (instance $body (export "write" (func (param "chunk" (list u8))))))
+  (core module $libc (memory (export "memory") 16))
+  (core instance $libc (instantiate $libc))
+  (core func $write (canon lower (func $body "write") (memory (core memory $libc "memory"))))
+  (core module $m
+    (import "body" "write" (func $write (param i32 i32)))
+    (func (export "write") (loop $again (call $write (i32.const 0) (i32.const 65536)) (br $again))))
+  (core instance $i (instantiate $m (with "body" (instance (export "write" (func $write))))))
+  (func (export "write") (canon lift (core func $i "write"))))

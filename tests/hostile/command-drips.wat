@@ -1,0 +1,16 @@
+;; A program that writes one byte at a time for ever.
+;;
+;; attacks: output
+;; limits: cpu = "5s", stream = "1MiB"
+;; call: /
+;; expect: breaks off
+;; within: 10s
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "\40\00\00\00\01\00\00\00")
+  (data (i32.const 64) ".")
+  (func (export "_start")
+    (loop $again
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+      (br $again))))

@@ -1,0 +1,19 @@
+;; The destructor of a resource never returns.
+;;
+;; attacks: cpu
+;; call: /answer
+;; expect: 504 cpu-exceeded
+;; within: 10s
+(component
+  (core module $d (func (export "drop") (param i32) (loop $again (br $again))))
+  (core instance $d (instantiate $d))
+  (type $r (resource (rep i32) (dtor (core func $d "drop"))))
+  (core func $new (canon resource.new $r))
+  (core func $drop (canon resource.drop $r))
+  (core module $m
+    (import "r" "new" (func $new (param i32) (result i32)))
+    (import "r" "drop" (func $drop (param i32)))
+    (func (export "answer") (result i32) (call $drop (call $new (i32.const 7))) (i32.const 42)))
+  (core instance $i (instantiate $m (with "r" (instance
+    (export "new" (func $new)) (export "drop" (func $drop))))))
+  (func (export "answer") (result u32) (canon lift (core func $i "answer"))))
