@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Niceness of the thread: below the pool's workers, whose niceness is 5 by default.
-const COMPILE_NICE: i32 = 12;
+pub const COMPILE_NICE: i32 = 12;
 
 /// Jobs out at once. A second one could not be replaced by a newer version of its file any more.
 const JOBS_MAX: usize = 1;
