@@ -8,9 +8,11 @@
     reason = "tests fail by panicking and explain themselves by their names"
 )]
 
+mod access;
 mod bounds;
 mod cancel;
 mod cli;
+mod clients;
 mod commands;
 mod component;
 mod core_module;
@@ -22,6 +24,7 @@ mod http;
 mod languages;
 mod limits;
 mod loading;
+mod manage;
 mod new;
 mod openapi;
 mod outgoing;
@@ -31,3 +34,4 @@ mod sdk;
 mod streams;
 mod support;
 mod tidy;
+mod tls;

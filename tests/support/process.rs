@@ -139,7 +139,7 @@ impl Drop for Program {
 }
 
 fn address(log: &str) -> Option<String> {
-    let start = log.find("listening on http://")? + "listening on ".len();
+    let start = log.find("listening on http")? + "listening on ".len();
     let rest = &log[start..];
     Some(rest[..rest.find(';')?].to_owned())
 }
