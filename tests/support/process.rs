@@ -51,11 +51,15 @@ pub struct Program {
 }
 
 impl Program {
-    /// Serves a folder, and waits until every task is loaded or refused. Compiled code is kept in
+    /// Serves a folder, on a free port of this machine alone unless `flags` say otherwise, and waits until every
+    /// task is loaded or refused. Compiled code is kept in
     /// memory only, unless `flags` name a folder for it.
     pub async fn serve(folder: &Path, flags: &[&str]) -> Self {
         let mut command = unblock();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--max-runs", "64", "--tasks"]).arg(folder);
+        command.args(["serve", "--max-runs", "64", "--tasks"]).arg(folder);
+        if !flags.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command.env("UNBLOCK_CACHE", "off").args(flags).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(String::new()));

@@ -31,6 +31,10 @@ const RESETS_FAULTY_MAX: usize = 256;
 /// Bytes of a response that are copied before the client takes them.
 const SEND_BUFFER_BYTES: usize = 256 << 10;
 
+/// Largest piece of a response that is handed over at once: a client has the time of one write for each, so
+/// a slow one that goes on is not cut off, however large its response.
+const PIECE_BYTES_MAX: usize = 64 << 10;
+
 /// How much of a body the client may send before it is read: per request, and on the whole connection.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
@@ -115,7 +119,7 @@ impl Ongoing {
         if response.body().is_end_stream() {
             return response;
         }
-        response.map(|body| Body::new(Followed { body, ongoing: self }))
+        response.map(|body| Body::new(Followed { body, rest: Bytes::new(), ongoing: self }))
     }
 }
 
@@ -132,6 +136,8 @@ impl Drop for Ongoing {
 /// for once the one before it is on its way.
 struct Followed {
     body: Body,
+    /// What is left of a piece that was too large.
+    rest: Bytes,
     ongoing: Ongoing,
 }
 
@@ -145,19 +151,38 @@ impl http_body::Body for Followed {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let id = self.ongoing.id;
         self.ongoing.traffic.streams().waiting.remove(&id);
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if matches!(frame, Some(Ok(_))) {
-            self.ongoing.traffic.streams().waiting.insert(id, Instant::now());
-        }
-        Poll::Ready(frame)
+        let frame = if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                ended => return Poll::Ready(ended),
+            }
+        } else {
+            Frame::data(std::mem::take(&mut self.rest))
+        };
+        self.ongoing.traffic.streams().waiting.insert(id, Instant::now());
+        Poll::Ready(Some(Ok(match frame.into_data() {
+            Ok(mut piece) => {
+                if piece.len() > PIECE_BYTES_MAX {
+                    self.rest = piece.split_off(PIECE_BYTES_MAX);
+                }
+                Frame::data(piece)
+            }
+            Err(trailers) => trailers,
+        })))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, body) = (self.rest.len() as u64, self.body.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }
 

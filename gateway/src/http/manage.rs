@@ -193,10 +193,9 @@ type Files = (Option<Module>, Option<Bytes>);
 fn document(content_type: Option<&str>, bytes: Bytes) -> Result<Files, Error> {
     let stated = content_type.unwrap_or_default();
     match stated.split(';').next().unwrap_or_default().trim() {
-        WASM => Ok((Some(Module { bytes, text: false }), None)),
-        WAT => Ok((Some(Module { bytes, text: true }), None)),
         TOML => Ok((None, Some(bytes))),
         _ if bytes.starts_with(WASM_MAGIC) => Ok((Some(Module { bytes, text: false }), None)),
+        WAT => Ok((Some(Module { bytes, text: true }), None)),
         _ => Err(Error::new(
             Kind::UnsupportedMediaType,
             format!(
@@ -212,7 +211,7 @@ fn form(parts: Vec<Part>) -> Result<Files, Error> {
     for part in parts {
         match part.name.as_str() {
             MODULE_PART if module.is_none() => {
-                let text = !part.bytes.starts_with(WASM_MAGIC) && part.content_type.as_deref() != Some(WASM);
+                let text = !part.bytes.starts_with(WASM_MAGIC);
                 module = Some(Module { bytes: part.bytes, text });
             }
             MANIFEST_PART if manifest.is_none() => manifest = Some(part.bytes),
@@ -315,6 +314,9 @@ mod tests {
         assert_eq!(read(Some("application/x-www-form-urlencoded"), b"\0asm"), Ok((Some(false), false)));
         assert_eq!(read(Some("text/wat; charset=utf-8"), b"(module)"), Ok((Some(true), false)));
         assert_eq!(read(Some("application/toml"), b""), Ok((None, true)));
-        assert_eq!(read(None, b"(module)"), Err(Kind::UnsupportedMediaType));
+        assert_eq!(read(Some("text/wat"), b"\0asm"), Ok((Some(false), false)));
+        for stated in [None, Some("application/wasm")] {
+            assert_eq!(read(stated, b"(module)"), Err(Kind::UnsupportedMediaType));
+        }
     }
 }

@@ -132,14 +132,15 @@ impl Manager {
     /// `queue-full`, `draining`.
     pub fn wish(&self, change: Change) -> Result<oneshot::Receiver<Result<Changed, Error>>, Error> {
         let (reply, answer) = oneshot::channel();
-        let sent = self.wishes.as_ref().map(|wishes| wishes.try_send((change, reply)));
-        match sent {
-            Some(Ok(())) => Ok(answer),
-            Some(Err(TrySendError::Full(_))) => Err(Error::new(
+        let gone = || Error::new(Kind::Draining, "the gateway is shutting down");
+        let wishes = self.wishes.as_ref().ok_or_else(gone)?;
+        match wishes.try_send((change, reply)) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(Error::new(
                 Kind::QueueFull,
                 format!("{WAITING_MAX} changes of tasks are waiting already; try again later"),
             )),
-            _ => Err(Error::new(Kind::Draining, "the gateway is shutting down")),
+            Err(TrySendError::Disconnected(_)) => Err(gone()),
         }
     }
 }
