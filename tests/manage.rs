@@ -2,8 +2,7 @@
 
 use crate::access::Tokens;
 use crate::support::process::Program;
-use crate::support::{Gateway, Reply, Server, client, guest, until};
-use tokio::io::AsyncWriteExt as _;
+use crate::support::{Gateway, Reply, Server, client, eventually, guest, until};
 
 const ONE: &str = "(module (func (export \"f\") (result i32) i32.const 1))";
 const TWO: &str = "(module (func (export \"f\") (result i32) i32.const 2))";
@@ -274,15 +273,17 @@ async fn every_change_leaves_a_line_for_auditors_also_a_refused_one() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_does_not_stop_a_change() {
-    let managed = Managed::start(Gateway::new());
-    let head = format!(
-        "PUT /tasks/one HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: {WAT}\r\ncontent-length: {}\r\n\r\n",
-        managed.token,
-        ONE.len()
-    );
-    let mut stream = tokio::net::TcpStream::connect(managed.server.app().address()).await.unwrap();
-    stream.write_all(format!("{head}{ONE}").as_bytes()).await.unwrap();
-    drop(stream);
-    until("the task", async || managed.get("/tasks/one/f").await.status == 200).await;
+async fn a_change_is_ended_and_told_though_its_caller_left() {
+    let tokens = Tokens::new();
+    let (id, token) = tokens.make(None, &["manage"], None);
+    let folder = tempfile::tempdir().unwrap();
+    let program = Program::serve(folder.path(), &["--tokens", tokens.path.to_str().unwrap()]).await;
+    let request = client().put(program.url("/tasks/one")).bearer_auth(token).header("content-type", WAT);
+    let asked = tokio::spawn(request.body(ONE).send());
+    // The file is there, and does not lie still for long enough to serve.
+    until("the file", async || folder.path().join("one.wat").exists()).await;
+    asked.abort();
+    drop(asked.await);
+    let line = format!("put of task \"one\" by token {id} from 127.0.0.1:");
+    eventually("the auditors' line", || program.log().contains(&line) && program.log().contains("served"));
 }
