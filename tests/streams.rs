@@ -1,5 +1,6 @@
 //! `wasi:http` guests, 0.2 and 0.3: what they are handed, what comes back, and what their faults do.
 
+use crate::support::process::Program;
 use crate::support::{Gateway, PATIENCE, Reply, Server, client, guest, until};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -241,25 +242,30 @@ async fn a_client_that_hangs_up_stops_the_guest() {
 
 #[tokio::test]
 async fn a_slow_reader_slows_the_guest_down_and_nothing_piles_up() {
-    let server = server();
-    let before = resident_kib();
+    // In a process of its own: memory is the process's.
+    let folder = tempfile::tempdir().unwrap();
     for name in BOTH {
-        let mut response = ask(&server, "GET", &format!("/tasks/{name}/flood")).await;
+        std::fs::write(folder.path().join(format!("{name}.wasm")), guest(name)).unwrap();
+    }
+    let program = Program::serve(folder.path(), &[]).await;
+    let before = program.resident_kib();
+    for name in BOTH {
+        let url = program.url(&format!("/tasks/{name}/flood"));
+        let mut response = client().get(url).send().await.unwrap();
         for _ in 0..20 {
             assert!(response.chunk().await.unwrap().is_some());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let grown = resident_kib().saturating_sub(before);
+        let grown = program.resident_kib().saturating_sub(before);
         assert!(grown < 64 << 10, "{name}: {grown} KiB more");
         drop(response);
-        calm(&server).await;
+        until("the end of its run", async || {
+            let told: serde_json::Value =
+                serde_json::from_str(&program.text(&format!("/tasks/{name}")).await).unwrap();
+            told["counts"]["running"] == 0
+        })
+        .await;
     }
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::test]
