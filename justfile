@@ -47,6 +47,11 @@ check:
     cargo clippy --all-targets -p bench-native -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-host -p unblock-pool
 
+# Vulnerabilities, licences and origins of all dependencies, by cargo-deny; brings that if it is missing. Needs the network.
+audit:
+    command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+    cargo deny check
+
 # Side-by-side benchmarks: all, which writes docs/benchmarks.md; `just bench quick`, `just bench a`, `just bench check`, `just bench record`.
 bench *what:
     bench/build.sh

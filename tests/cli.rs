@@ -58,7 +58,7 @@ async fn serve_says_where_it_listens_and_answers_there() {
     assert!(program.url("").starts_with("http://127.0.0.1:"), "{}", program.log());
     assert!(program.text("/").await.starts_with("Hello, world "));
     assert_eq!(program.text("/tasks/maths/add?a=1&b=2").await, "3");
-    assert!(program.log().contains("loaded in"), "{}", program.log());
+    eventually("the task's line", || program.log().contains("loaded in"));
     assert!(!program.log().contains('\u{1b}'), "no colours where nobody looks");
     program.interrupt();
     assert_eq!(program.wait().code(), Some(0), "idle, SIGINT ends it at once");

@@ -8,10 +8,12 @@
     reason = "tests fail by panicking and explain themselves by their names"
 )]
 
+mod access;
 mod bounds;
 mod cache;
 mod cancel;
 mod cli;
+mod clients;
 mod commands;
 mod compiling;
 mod component;
@@ -25,6 +27,7 @@ mod http;
 mod languages;
 mod limits;
 mod loading;
+mod manage;
 mod memory;
 mod new;
 mod openapi;
@@ -35,3 +38,4 @@ mod sdk;
 mod streams;
 mod support;
 mod tidy;
+mod tls;

@@ -4,12 +4,14 @@
 //! and no new calls → runs get the grace → runs are stopped → connections are closed → threads are
 //! joined. Knows how the parts fit together, and nothing of requests.
 
+use crate::access::Tokens;
 use crate::config::Config;
 use crate::error::LoadError;
-use crate::http::{self, Gateway};
+use crate::http::{self, Doors, Gateway};
 use crate::invoke::Invoker;
 use crate::limits::{self, Limits};
 use crate::registry::{Loader, Registry};
+use crate::reload::Reloaded;
 use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime};
 use crate::task::TaskName;
 use anyhow::Context as _;
@@ -103,6 +105,23 @@ pub struct Server {
     tokio: Option<tokio::runtime::Runtime>,
 }
 
+/// Opens what stands between callers and handlers.
+fn doors(config: &Config) -> anyhow::Result<Doors> {
+    let opened = |opened: Result<_, String>| opened.map_err(anyhow::Error::msg);
+    let tokens = config.tokens.clone().map(|path| {
+        let read = {
+            let path = path.clone();
+            // Without its file nobody gets in: whoever took it away meant that.
+            move || if path.exists() { Tokens::read(&path) } else { Ok(Tokens::default()) }
+        };
+        Reloaded::open("tokens", vec![path], read)
+    });
+    let tls = config.tls.clone().map(|files| {
+        Reloaded::open("certificate", files.paths(), move || files.read()).map_err(anyhow::Error::msg)
+    });
+    Ok(Doors { tokens: tokens.map(opened).transpose()?, tls: tls.transpose()? })
+}
+
 /// Starts everything. Returns once the port is bound; tasks load in the background.
 ///
 /// # Errors
@@ -133,18 +152,26 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
     let core = core(config, tokio.handle().clone(), extra)?;
     let loader = TaskLoader::new(Arc::clone(&core.runtime), Arc::clone(&core.pool));
     let registry = Registry::open(config.registry.clone(), Arc::new(loader))?;
-    let gateway = Gateway::new(Arc::clone(&registry), Arc::clone(&core.invoker), config.http.clone());
+    let doors = doors(config)?;
+    let (secured, guarded) = (doors.tls.is_some(), doors.tokens.is_some());
+    let gateway = Gateway::new(Arc::clone(&registry), Arc::clone(&core.invoker), config.http.clone(), doors);
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // The sender's end means the same as its word.
         let _ = stopped.wait_for(|stop| *stop).await;
     };
     let serving = tokio.spawn(http::serve(listener, Arc::clone(&gateway), shutdown));
+    let scheme = if secured { "https" } else { "http" };
+    if guarded && !secured && !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "tokens travel in clear to {address}: put TLS before it, or give --tls-cert and --tls-key"
+        );
+    }
     tracing::info!(
         address = %address,
         workers = config.workers.get(),
         tasks = %config.registry.tasks.display(),
-        "listening on http://{address}; {}; {} of memory for all calls together",
+        "listening on {scheme}://{address}; {}; {} of memory for all calls together",
         config.engine.runs.formula(),
         limits::bytes(config.memory_bytes)
     );

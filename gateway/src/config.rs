@@ -4,10 +4,11 @@
 //! message, and nothing is bound, created or started before all of them are right. Knows how to
 //! read values, not how things run.
 
+use crate::access::Tokens;
 use crate::limits::{self, Ceilings, Limits};
 use crate::runtime::engine::{self, Runs};
 use crate::telemetry::LogFormat;
-use crate::{http, registry};
+use crate::{http, registry, tls};
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
@@ -25,7 +26,7 @@ pub struct Flags {
         long,
         env = "UNBLOCK_LISTEN",
         value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:8888",
+        default_value = LOOPBACK,
         help_heading = "Server"
     )]
     pub listen: String,
@@ -51,6 +52,63 @@ pub struct Flags {
         help_heading = "Server"
     )]
     pub log: String,
+    /// File of tokens, see `unblock token`: with it every caller needs one.
+    #[arg(long, env = "UNBLOCK_TOKENS", value_name = "FILE", help_heading = "Access")]
+    pub tokens: Option<String>,
+    /// Serve whoever reaches the address, which may be public, without tokens.
+    #[arg(long, env = "UNBLOCK_ALLOW_ANONYMOUS", help_heading = "Access")]
+    pub allow_anonymous: bool,
+    /// Certificate in PEM, with those that lead to its root: serve HTTPS, HTTP/2 included.
+    #[arg(long, env = "UNBLOCK_TLS_CERT", value_name = "FILE", help_heading = "Access")]
+    pub tls_cert: Option<String>,
+    /// The certificate's private key in PEM.
+    #[arg(long, env = "UNBLOCK_TLS_KEY", value_name = "FILE", help_heading = "Access")]
+    pub tls_key: Option<String>,
+    /// Requests that each client may send, such as "50/s" or "600/m" [default: any number].
+    #[arg(long, env = "UNBLOCK_RATE_LIMIT", value_name = "N/TIME", help_heading = "Access")]
+    pub rate_limit: Option<String>,
+    /// Requests that a client may send at once before --rate-limit counts [default: its number].
+    #[arg(long, env = "UNBLOCK_RATE_BURST", value_name = "N", help_heading = "Access")]
+    pub rate_burst: Option<String>,
+    /// Largest module, in the folder or put over HTTP.
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_MODULE",
+        value_name = "SIZE",
+        default_value = "256MiB",
+        help_heading = "Access"
+    )]
+    pub max_module: String,
+    /// Connections at once; more wait in the kernel [default: three quarters of the open files allowed].
+    #[arg(long, env = "UNBLOCK_MAX_CONNECTIONS", value_name = "N", help_heading = "Clients")]
+    pub max_connections: Option<String>,
+    /// Time for a request's header, a TLS handshake, and the pause between two requests.
+    #[arg(
+        long,
+        env = "UNBLOCK_HEADER_TIMEOUT",
+        value_name = "TIME",
+        default_value = "10s",
+        help_heading = "Clients"
+    )]
+    pub header_timeout: String,
+    /// Time for each 64 KiB of a body, or for its next piece where it flows.
+    #[arg(
+        long,
+        env = "UNBLOCK_BODY_TIMEOUT",
+        value_name = "TIME",
+        default_value = "30s",
+        help_heading = "Clients"
+    )]
+    pub body_timeout: String,
+    /// Time that a client may take nothing of a response that waits for it.
+    #[arg(
+        long,
+        env = "UNBLOCK_WRITE_TIMEOUT",
+        value_name = "TIME",
+        default_value = "1m",
+        help_heading = "Clients"
+    )]
+    pub write_timeout: String,
     /// Threads that run guests [default: number of cores].
     #[arg(long, env = "UNBLOCK_WORKERS", value_name = "N", help_heading = "Machine")]
     pub workers: Option<String>,
@@ -261,11 +319,36 @@ pub struct Flags {
     pub max_queue_wait: String,
 }
 
+impl Flags {
+    /// Takes off what concerns callers: a local command has none.
+    pub fn forget_callers(&mut self) {
+        self.listen = LOOPBACK.to_owned();
+        (self.tokens, self.tls_cert, self.tls_key) = (None, None, None);
+        (self.rate_limit, self.rate_burst) = (None, None);
+    }
+}
+
+/// Where to listen without a word about it.
+const LOOPBACK: &str = "127.0.0.1:8888";
+
+/// Open files that connections leave to everything else: modules, listeners, the guests' own.
+const DESCRIPTORS_KEPT: u64 = 64;
+
+/// Connections at most, whatever the system allows.
+const CONNECTIONS_MAX: usize = 1 << 20;
+
+/// Connections where nobody says how many, at most.
+const CONNECTIONS_DEFAULT_MAX: u64 = 65_536;
+
 /// Everything the server needs, read and checked.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The file of tokens; without one everybody may call.
+    pub tokens: Option<PathBuf>,
+    /// Certificate and key; without them HTTP is served in clear.
+    pub tls: Option<tls::Files>,
     /// How long runs get to end at shutdown.
     pub grace: Duration,
     /// Worker threads.
@@ -360,6 +443,9 @@ impl Config {
     pub fn read(flags: &Flags) -> Result<Self, Mistakes> {
         let mut reader = Reader::default();
         let listen = reader.read("listen", SocketAddr::from(([127, 0, 0, 1], 8888)), address(&flags.listen));
+        reader.read("listen", (), check_public(listen, flags));
+        let (tokens, tls) = (tokens(flags, &mut reader), tls_files(flags, &mut reader));
+        let http = http_settings(flags, &mut reader);
         let grace = reader.time("grace", &flags.grace);
         let workers = reader.threads("workers", flags.workers.as_deref());
         let http_threads = reader.threads("http-threads", flags.http_threads.as_deref());
@@ -377,6 +463,7 @@ impl Config {
             defaults,
             ceilings,
             poll: reader.time("poll", &flags.poll),
+            module_bytes_max: reader.size("max-module", &flags.max_module),
             variable: |name| std::env::var(name).ok(),
             ..registry::Settings::default()
         };
@@ -394,6 +481,8 @@ impl Config {
         }
         Ok(Self {
             listen,
+            tokens,
+            tls,
             grace,
             workers,
             http_threads,
@@ -401,7 +490,7 @@ impl Config {
             memory_bytes,
             engine,
             registry,
-            http: http::Settings::default(),
+            http,
             log_format,
             log: flags.log.clone(),
         })
@@ -463,6 +552,80 @@ fn ceilings(flags: &Flags, reader: &mut Reader) -> Ceilings {
         queue: reader.count("max-queue", &flags.max_queue, 0..=usize::MAX),
         queue_wait: reader.time("max-queue-wait", &flags.max_queue_wait),
     })
+}
+
+fn http_settings(flags: &Flags, reader: &mut Reader) -> http::Settings {
+    let rate = match &flags.rate_limit {
+        None => {
+            if flags.rate_burst.is_some() {
+                reader
+                    .mistakes
+                    .push("--rate-burst: found no --rate-limit beside it, expected both".to_owned());
+            }
+            None
+        }
+        Some(text) => {
+            let burst =
+                flags.rate_burst.as_deref().map(|text| reader.count("rate-burst", text, 1..=1_000_000));
+            let rate = http::Rate::parse(text).map(|rate| rate.with_burst(burst));
+            reader.read("rate-limit", None, rate.map(Some))
+        }
+    };
+    http::Settings {
+        header_timeout: reader.time("header-timeout", &flags.header_timeout),
+        body_timeout: reader.time("body-timeout", &flags.body_timeout),
+        write_timeout: reader.time("write-timeout", &flags.write_timeout),
+        connections_max: match &flags.max_connections {
+            None => connections_default(),
+            Some(text) => reader.count("max-connections", text, 1..=CONNECTIONS_MAX),
+        },
+        rate,
+        ..http::Settings::default()
+    }
+}
+
+/// Three quarters of the open files that the process may have, without those that it keeps: each
+/// connection is one, and some make a guest open another.
+fn connections_default() -> usize {
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    let most = (files.saturating_sub(DESCRIPTORS_KEPT) / 4 * 3).clamp(1, CONNECTIONS_DEFAULT_MAX);
+    usize::try_from(most).unwrap_or(1)
+}
+
+/// The file of tokens, if it can be read.
+fn tokens(flags: &Flags, reader: &mut Reader) -> Option<PathBuf> {
+    let path = flags.tokens.as_deref().map(PathBuf::from)?;
+    reader.read("tokens", (), Tokens::read(&path).map(drop));
+    Some(path)
+}
+
+/// Certificate and key, if they can be read.
+fn tls_files(flags: &Flags, reader: &mut Reader) -> Option<tls::Files> {
+    let (chain, key) = match (&flags.tls_cert, &flags.tls_key) {
+        (None, None) => return None,
+        (Some(chain), Some(key)) => (PathBuf::from(chain), PathBuf::from(key)),
+        _ => {
+            reader
+                .mistakes
+                .push("--tls-cert, --tls-key: found one of them, expected both or none".to_owned());
+            return None;
+        }
+    };
+    let files = tls::Files { chain, key };
+    reader.read("tls-cert", (), files.read().map(drop));
+    Some(files)
+}
+
+/// Refuses an address that others reach while everybody may call.
+fn check_public(listen: SocketAddr, flags: &Flags) -> Result<(), String> {
+    let public = !listen.ip().to_canonical().is_loopback();
+    if !public || flags.tokens.is_some() || flags.allow_anonymous {
+        return Ok(());
+    }
+    Err(format!(
+        "found {listen}, which others may reach, and nothing that says who may call; name a file of tokens with \
+         --tokens (unblock token create makes one), or say --allow-anonymous if whoever reaches it may call every task"
+    ))
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -25,16 +25,26 @@ pub enum Kind {
     UnknownPath,
     /// The path is served, but not with that method.
     MethodNotAllowed,
+    /// No token was shown, or one that is not known.
+    Unauthorized,
+    /// The token does not allow this.
+    Forbidden,
     /// None of the accepted media types can be produced.
     NotAcceptable,
     /// The client was too slow in sending its request.
     RequestTimeout,
+    /// What is to be changed is not what the client took it for.
+    PreconditionFailed,
     /// The request body is over the task's `input` limit.
     InputTooLarge,
     /// The body's media type cannot carry arguments.
     UnsupportedMediaType,
     /// The request's header is over the server's bound.
     HeadersTooLarge,
+    /// The client asks more often than it may.
+    RateLimited,
+    /// The module or manifest to be put cannot be served.
+    RefusedModule,
     /// The guest returned `err`.
     TaskError,
     /// The guest hit a trap: unreachable code, out of bounds, division by zero, a panic.
@@ -82,7 +92,7 @@ pub enum Blame {
 
 impl Kind {
     /// Every kind, for documentation and tests.
-    pub const ALL: [Kind; 28] = [
+    pub const ALL: [Kind; 33] = [
         Kind::BadArguments,
         Kind::BadJson,
         Kind::AmbiguousFunction,
@@ -90,11 +100,16 @@ impl Kind {
         Kind::UnknownFunction,
         Kind::UnknownPath,
         Kind::MethodNotAllowed,
+        Kind::Unauthorized,
+        Kind::Forbidden,
         Kind::NotAcceptable,
         Kind::RequestTimeout,
+        Kind::PreconditionFailed,
         Kind::InputTooLarge,
         Kind::UnsupportedMediaType,
         Kind::HeadersTooLarge,
+        Kind::RateLimited,
+        Kind::RefusedModule,
         Kind::TaskError,
         Kind::Trap,
         Kind::MemoryExceeded,
@@ -124,11 +139,16 @@ impl Kind {
             Kind::UnknownFunction => "unknown-function",
             Kind::UnknownPath => "unknown-path",
             Kind::MethodNotAllowed => "method-not-allowed",
+            Kind::Unauthorized => "unauthorized",
+            Kind::Forbidden => "forbidden",
             Kind::NotAcceptable => "not-acceptable",
             Kind::RequestTimeout => "request-timeout",
+            Kind::PreconditionFailed => "precondition-failed",
             Kind::InputTooLarge => "input-too-large",
             Kind::UnsupportedMediaType => "unsupported-media-type",
             Kind::HeadersTooLarge => "headers-too-large",
+            Kind::RateLimited => "rate-limited",
+            Kind::RefusedModule => "refused-module",
             Kind::TaskError => "task-error",
             Kind::Trap => "trap",
             Kind::MemoryExceeded => "memory-exceeded",
@@ -159,11 +179,16 @@ impl Kind {
             Kind::UnknownFunction => "The task has no such function",
             Kind::UnknownPath => "Nothing is served here",
             Kind::MethodNotAllowed => "The method is not served here",
+            Kind::Unauthorized => "A token is needed",
+            Kind::Forbidden => "This is not allowed",
             Kind::NotAcceptable => "None of the accepted media types can be produced",
             Kind::RequestTimeout => "The request was sent too slowly",
+            Kind::PreconditionFailed => "The task is not what the request took it for",
             Kind::InputTooLarge => "The request body is too large",
             Kind::UnsupportedMediaType => "The body's media type cannot carry arguments",
             Kind::HeadersTooLarge => "The request header is too large",
+            Kind::RateLimited => "Too many requests",
+            Kind::RefusedModule => "The module or manifest cannot be served",
             Kind::TaskError => "The task returned an error",
             Kind::Trap => "The task crashed",
             Kind::MemoryExceeded => "The task ran out of memory",
@@ -194,8 +219,13 @@ impl Kind {
             | Kind::UnknownFunction
             | Kind::UnknownPath
             | Kind::MethodNotAllowed
+            | Kind::Unauthorized
+            | Kind::Forbidden
             | Kind::NotAcceptable
             | Kind::RequestTimeout
+            | Kind::PreconditionFailed
+            | Kind::RateLimited
+            | Kind::RefusedModule
             | Kind::InputTooLarge
             | Kind::UnsupportedMediaType
             | Kind::HeadersTooLarge
@@ -221,7 +251,12 @@ impl Kind {
     pub fn retry(self) -> bool {
         matches!(
             self,
-            Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining | Kind::RequestTimeout
+            Kind::QueueFull
+                | Kind::MemoryFull
+                | Kind::Loading
+                | Kind::Draining
+                | Kind::RequestTimeout
+                | Kind::RateLimited
         )
     }
 }
@@ -261,6 +296,8 @@ pub struct Fields {
     pub retry_after: Option<Duration>,
     /// The methods that are served, for the `Allow` header.
     pub allow: Option<String>,
+    /// How to show who asks, for the `WWW-Authenticate` header.
+    pub challenge: Option<String>,
 }
 
 impl Error {
@@ -282,6 +319,7 @@ impl Error {
             value: None,
             retry_after: None,
             allow: None,
+            challenge: None,
         }))
     }
 

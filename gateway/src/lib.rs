@@ -25,9 +25,10 @@
 //! | 4 | [`invoke`] | who asked |
 //! | 3 | [`registry`] | wasmtime types |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
-//! | 1 | [`values`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
+//! | 1 | [`values`], [`access`], [`reload`], [`tls`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
 //! | 0 | [`error`], [`exchange`], [`grants`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
+pub mod access;
 mod allocator;
 pub mod app;
 pub mod cli;
@@ -41,7 +42,9 @@ pub mod limits;
 pub mod local;
 pub mod new;
 pub mod registry;
+pub mod reload;
 pub mod runtime;
 pub mod task;
 pub mod telemetry;
+pub mod tls;
 pub mod values;

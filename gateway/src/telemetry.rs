@@ -16,6 +16,10 @@ pub enum LogFormat {
     Json,
 }
 
+/// The target of the lines that auditors look for: who changed what is served. They are written whatever the
+/// filter says, unless it names them.
+pub const AUDIT: &str = "audit";
+
 /// Default filter: our own lines from `info` on, everybody else's warnings, except of the crates that
 /// warn of what guests and their servers do wrong, which they decide how often they do: `wasmtime_wasi`
 /// and, since targets match by their beginning, `wasmtime_wasi_http`.
@@ -28,7 +32,8 @@ const FILTER_DEFAULT: &str = "warn,gateway=info,wasmtime_wasi=error";
 /// The filter cannot be parsed.
 pub fn install(format: LogFormat, filter: Option<&str>, colours: bool) -> Result<(), String> {
     let filter = filter.filter(|filter| !filter.is_empty()).unwrap_or(FILTER_DEFAULT);
-    let filter = EnvFilter::try_new(filter).map_err(|error| {
+    let audit = if filter.contains(AUDIT) { String::new() } else { format!(",{AUDIT}=info") };
+    let filter = EnvFilter::try_new(format!("{filter}{audit}")).map_err(|error| {
         format!("found {filter:?}, expected a filter such as \"info\" or \"warn,gateway=debug\": {error}")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

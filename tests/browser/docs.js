@@ -1,7 +1,8 @@
-// Drives the page behind GET /docs as a person would. Arguments: the browser, the gateway's URL.
+// Drives the page behind GET /docs as a person would. Arguments: the browser, the gateway's URL, and a token if it asks
+// for one.
 import puppeteer from "puppeteer-core";
 
-const [executablePath, url] = process.argv.slice(2);
+const [executablePath, url, token] = process.argv.slice(2);
 const TASKS = ["sleep", "password", "render", "thumbnail", "primes"];
 const PATIENCE_MS = 60_000;
 
@@ -18,7 +19,9 @@ try {
   await page.setViewport({ width: 1280, height: 1600 });
   // A policy that blocks what the page needs is told on the console.
   page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(message.text());
+    // Being asked for a token is no complaint of the page's.
+    const asked = token && message.text().includes("status of 401");
+    if (message.type() === "error" && !asked) complaints.push(message.text());
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => {
@@ -27,6 +30,16 @@ try {
   });
 
   await page.goto(`${url}/docs`, { waitUntil: "networkidle0" });
+  if (token) {
+    const field = await page.waitForSelector("#access input", { visible: true });
+    if (await page.$(".opblock-tag")) throw new Error("/docs shows tasks to somebody without a token");
+    await field.type("ub_0123456789ab_wrong");
+    await page.click("#access button");
+    await page.waitForFunction(() => document.querySelector("#refusal").textContent.includes("not known"));
+    await field.click({ clickCount: 3 });
+    await field.type(token);
+    await page.click("#access button");
+  }
   await page.waitForSelector(".opblock-tag");
   const tags = await page.$$eval(".opblock-tag", (found) => found.map((tag) => tag.getAttribute("data-tag")));
   for (const task of TASKS) {
@@ -55,7 +68,7 @@ try {
   await page.screenshot({ path: "call.png" });
   if (complaints.length > 0) throw new Error(`the page complains: ${complaints.join(" | ")}`);
   if (elsewhere.length > 0) throw new Error(`the page asks other servers: ${elsewhere.join(", ")}`);
-  console.log(`browser-test: /docs lists ${tags.join(", ")}; calls of render and sleep succeeded`);
+  console.log(`browser-test${token ? ", with a token" : ""}: /docs lists ${tags.join(", ")}; calls of render and sleep succeeded`);
 } finally {
   await browser.close();
 }

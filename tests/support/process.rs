@@ -60,7 +60,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Serves a folder, and waits until every task is loaded or refused. Compiled code is kept in
+    /// Serves a folder, on a free port of this machine alone unless `flags` say otherwise, and waits until every
+    /// task is loaded or refused. Compiled code is kept in
     /// memory only, unless `flags` name a folder for it.
     pub async fn serve(folder: &Path, flags: &[&str]) -> Self {
         let program = Self::start(folder, flags);
@@ -78,7 +79,10 @@ impl Program {
 
     /// As [`Program::start`], with a command that ends in the program.
     pub fn start_with(mut command: Command, folder: &Path, flags: &[&str]) -> Self {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(folder);
+        command.args(["serve", "--tasks"]).arg(folder);
+        if !flags.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command
             .env("UNBLOCK_CACHE", "off")
             .env("UNBLOCK_MAX_RUNS", "64")
@@ -217,7 +221,7 @@ impl Drop for Program {
 }
 
 fn address(log: &str) -> Option<String> {
-    let start = log.find("listening on http://")? + "listening on ".len();
+    let start = log.find("listening on http")? + "listening on ".len();
     let rest = &log[start..];
     Some(rest[..rest.find(';')?].to_owned())
 }

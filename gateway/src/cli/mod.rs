@@ -1,10 +1,11 @@
-//! The command line: `serve`, `run`, `check`, `new`. Parses, hands over, and turns ends into exit codes.
+//! The command line: `serve`, `run`, `check`, `new`, `token`. Parses, hands over, and turns ends into exit codes.
 //!
 //! `run` makes one local call (`run.rs`); `check` judges a file without calling it. Flags of the server
 //! are read in `config.rs`. Knows no HTTP.
 
 mod grants;
 mod run;
+mod token;
 
 use crate::app::{self, TaskLoader};
 use crate::config::{Config, Flags};
@@ -42,20 +43,22 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   unblock serve                                  serve ./tasks on http://127.0.0.1:8888
-  unblock serve --tasks /srv/tasks --listen 0.0.0.0:80
+  unblock serve --tasks /srv/tasks --listen 0.0.0.0:80 --tokens tokens
   curl localhost:8888/tasks                      what is loaded
   curl localhost:8888/tasks/primes/count?n=100   call a function
   unblock run tasks/primes.wat count 100         the same, without a server
   unblock check tasks/primes.wat                 what a module is, and what it would need
-  unblock new hello --lang python                a task of your own, ready to build";
+  unblock new hello --lang python                a task of your own, ready to build
+  unblock token create --tokens tokens --scope call:sleep --name ci    a token for `serve --tokens tokens`";
 
 #[derive(Subcommand)]
 enum Command {
     /// Serve a folder of tasks over HTTP.
     #[command(after_help = "Examples:
   unblock serve
-  unblock serve --tasks /srv/tasks --listen 0.0.0.0:80 --workers 8
-  UNBLOCK_LISTEN=[::]:8888 UNBLOCK_LOG_FORMAT=json unblock serve")]
+  unblock serve --tasks /srv/tasks --workers 8
+  unblock serve --listen 0.0.0.0:443 --tokens /etc/unblock/tokens --tls-cert chain.pem --tls-key key.pem
+  UNBLOCK_LISTEN=[::]:8888 UNBLOCK_LOG_FORMAT=json unblock serve --tokens /etc/unblock/tokens")]
     Serve(Box<Flags>),
     /// Call one function of a module, here and now.
     #[command(
@@ -127,6 +130,9 @@ Examples:
         #[arg(long, env = "UNBLOCK_TASKS", value_name = "DIR", default_value = "tasks")]
         tasks: PathBuf,
     },
+    /// Make, list and revoke the tokens that `serve --tokens` asks callers for.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 /// Parses the command line, runs the command.
@@ -153,6 +159,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Check { file, json, flags } => local(flags, |config| check(config, &file, json)),
         Command::New { name, lang, tasks } => create(&name, lang, &tasks),
+        Command::Token(command) => token::run(command),
     }
 }
 
@@ -197,9 +204,10 @@ fn colours() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// Settings of a local command: the server's, with few slots and no tasks folder.
+/// Settings of a local command: the server's, with few slots, no tasks folder and no callers.
 fn local(mut flags: Box<Flags>, command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
     flags.tasks = ".".to_owned();
+    flags.forget_callers();
     match Config::read(&flags) {
         Ok(mut config) => {
             // Quiet unless asked: standard error is the guest's.

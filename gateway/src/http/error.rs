@@ -7,7 +7,7 @@
 use super::id::CallId;
 use crate::error::{Blame, Error, Kind};
 use axum::body::Body;
-use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
@@ -46,6 +46,10 @@ impl<'a> Context<'a> {
         }
         if let Some(allow) = error.allow.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok()) {
             headers.insert(ALLOW, allow);
+        }
+        if let Some(challenge) = error.challenge.as_deref().and_then(|text| HeaderValue::from_str(text).ok())
+        {
+            headers.insert(WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -154,7 +158,7 @@ pub fn blame(blame: Blame) -> &'static str {
 fn retry_seconds(error: &Error) -> Option<u64> {
     match (error.retry_after, error.kind) {
         (Some(after), _) => Some(after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1)),
-        (None, Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining) => {
+        (None, Kind::QueueFull | Kind::MemoryFull | Kind::Loading | Kind::Draining | Kind::RateLimited) => {
             Some(RETRY_SECONDS_DEFAULT)
         }
         (None, _) => None,
@@ -167,12 +171,16 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::BadArguments | Kind::BadJson | Kind::AmbiguousFunction => StatusCode::BAD_REQUEST,
         Kind::UnknownTask | Kind::UnknownFunction | Kind::UnknownPath => StatusCode::NOT_FOUND,
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
+        Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
         Kind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        Kind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Kind::InputTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Kind::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Kind::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Kind::TaskError => StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Kind::RefusedModule | Kind::TaskError => StatusCode::UNPROCESSABLE_ENTITY,
         Kind::Trap
         | Kind::MemoryExceeded
         | Kind::StackOverflow

@@ -4,11 +4,13 @@
 //! the task's manifest. They differ in how the function is found and meet in [`answer`]. How a call
 //! is queued and run is not known here; dropping the handler's future is what stops it.
 
+use super::access::permit;
 use super::error::Context;
 use super::id::CallId;
 use super::inflow::Inflow;
 use super::streams::{self, Place, Visitor};
-use super::{Gateway, answer as write, body, negotiate, prefer, probes, query, tasks, timing};
+use super::{Gateway, answer as write, body, manage, negotiate, prefer, probes, query, tasks, timing};
+use crate::access::Need;
 use crate::error::{Error, Kind};
 use crate::exchange::{Exchange, StreamCall};
 use crate::invoke::{Call, Finished, Visit};
@@ -58,7 +60,11 @@ impl From<Error> for Missing {
 /// What a task that has functions serves below its name, and at its name.
 const METHODS: &str = "GET,HEAD,POST";
 
-/// `/tasks/{task}`: `GET` describes it, `POST` calls its only function or hands it a request.
+/// What every task serves at its name.
+const METHODS_ITSELF: &str = "GET,HEAD,POST,PUT,DELETE";
+
+/// `/tasks/{task}`: `GET` describes it, `PUT` and `DELETE` change it, `POST` calls its only function or
+/// hands it a request.
 pub async fn task_itself(
     state: State<Arc<Gateway>>,
     call: Extension<CallId>,
@@ -66,6 +72,7 @@ pub async fn task_itself(
 ) -> Response<Body> {
     match *request.method() {
         Method::GET | Method::HEAD => tasks::describe(state, call, request).await,
+        Method::PUT | Method::DELETE => manage::change(state.0, call.0, request).await,
         _ => below(state, call, request).await,
     }
 }
@@ -91,6 +98,9 @@ async fn below(
     request: Request,
 ) -> Response<Body> {
     let path = request.uri().path();
+    if let Err(error) = permit(&gateway, request.extensions(), Need::Call(&name(path))) {
+        return Context::of(&call).respond(&error);
+    }
     let snapshot = gateway.registry.snapshot();
     if let Some(task) = streaming(&snapshot, path) {
         let place = Place::below(&task, path);
@@ -103,9 +113,21 @@ async fn below(
         }
         // Nothing is there, by no method.
         _ if reserved(path) => Context::of(&call).respond(&unknown_path(path)),
-        Method::OPTIONS => options(METHODS),
-        _ => Context::of(&call).respond(&other_method(request.method(), METHODS)),
+        Method::OPTIONS => options(methods(path)),
+        _ => Context::of(&call).respond(&other_method(request.method(), methods(path))),
     }
+}
+
+/// What is served at a path `/tasks/{task}…` of a task that has functions.
+fn methods(path: &str) -> &'static str {
+    let itself = path.strip_prefix("/tasks/").is_some_and(|name| !name.contains('/'));
+    if itself { METHODS_ITSELF } else { METHODS }
+}
+
+/// The name in a path `/tasks/{task}…`, as the registry would look it up; empty if it can be none.
+pub fn name(path: &str) -> Cow<'_, str> {
+    let below = path.strip_prefix("/tasks/").unwrap_or_default();
+    query::segment(below.split('/').next().unwrap_or_default()).unwrap_or_default()
 }
 
 /// Whether a path `/tasks/{task}…` is the gateway's own below a task.
@@ -128,7 +150,13 @@ async fn route(
     request: Request,
 ) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
-    let error = match gateway.registry.snapshot().route(method.as_str(), path) {
+    let found = gateway.registry.snapshot().route(method.as_str(), path);
+    if let RouteMatch::Found { task, .. } = &found
+        && let Err(error) = permit(&gateway, request.extensions(), Need::Call(task.name.as_str()))
+    {
+        return Context::of(&call).respond(&error);
+    }
+    let error = match found {
         RouteMatch::Found { task, function: Some(function), pairs } => {
             return answer(&gateway, call, Ok(Asked { task, function, pairs }), request).await;
         }
@@ -276,7 +304,9 @@ async fn run(
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     // A client that broke its body off is told so, whatever the guest made of it.
-    result.map_err(|error| visitor.complaint.take().unwrap_or(error)).and_then(|output| write::write(output, gateway.invoker.memory()))
+    result
+        .map_err(|error| visitor.complaint.take().unwrap_or(error))
+        .and_then(|output| write::write(output, gateway.invoker.memory()))
 }
 
 /// Says which version answered.

@@ -5,21 +5,25 @@
 //! sees a registry of tasks, an invoker that runs one call, and the plain words of `task` and
 //! `error`. What is loaded may change between two requests, so every request takes one snapshot.
 
+mod access;
 mod answer;
 mod body;
 mod compress;
 mod docs;
 mod error;
 mod etag;
+mod h2;
 mod id;
 mod inflow;
 mod invoke;
+mod manage;
 mod negotiate;
 mod openapi;
 mod prefer;
 mod probes;
 mod problems;
 mod query;
+mod rate;
 mod server;
 mod socket;
 mod streams;
@@ -27,12 +31,16 @@ mod tasks;
 mod timing;
 mod trailers;
 
+pub use rate::Rate;
 pub use server::{listen, serve};
 
+use crate::access::Tokens;
 use crate::invoke::Invoker;
 use crate::limits::KIB;
 use crate::registry::Registry;
+use crate::reload::Reloaded;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,6 +61,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// Connections at once; more wait in the kernel's backlog.
     pub connections_max: usize,
+    /// How often each client may ask.
+    pub rate: Option<Rate>,
 }
 
 impl Default for Settings {
@@ -63,8 +73,21 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(60),
             connections_max: 65_536,
+            rate: None,
         }
     }
+}
+
+/// The certificate that is shown, now.
+pub type Certificate = Reloaded<Arc<rustls::ServerConfig>>;
+
+/// What stands between callers and handlers.
+#[derive(Default)]
+pub struct Doors {
+    /// The tokens that are taken; without them everybody may call.
+    pub tokens: Option<Reloaded<Tokens>>,
+    /// The certificate; without one HTTP is served in clear.
+    pub tls: Option<Certificate>,
 }
 
 /// What every handler may ask: the tasks, the way to run them, the settings, and whether the
@@ -75,19 +98,31 @@ pub struct Gateway {
     settings: Settings,
     ids: id::Ids,
     openapi: openapi::Cache,
+    tokens: Option<Reloaded<Tokens>>,
+    tls: Option<Certificate>,
+    rates: Option<rate::Rates>,
     draining: AtomicBool,
 }
 
 impl Gateway {
     /// The edge over a registry and an invoker. It serves nothing before [`serve`].
     #[must_use]
-    pub fn new(registry: Arc<Registry>, invoker: Arc<Invoker>, settings: Settings) -> Arc<Self> {
+    pub fn new(
+        registry: Arc<Registry>,
+        invoker: Arc<Invoker>,
+        settings: Settings,
+        doors: Doors,
+    ) -> Arc<Self> {
+        let Doors { tokens, tls } = doors;
         Arc::new(Self {
             registry,
             invoker,
             ids: id::Ids::new(),
+            rates: settings.rate.map(rate::Rates::new),
             settings,
             openapi: openapi::Cache::default(),
+            tokens,
+            tls,
             draining: AtomicBool::new(false),
         })
     }
@@ -107,21 +142,26 @@ impl Gateway {
 
 /// Every URL. Around the routes, from the outside (`server.rs`):
 ///
-/// 1. header timeout, connection bound, write timeout, lingering close
+/// 1. TLS, header timeout, connection bound, write timeout, lingering close
 /// 2. the request id, taken or made, and set on every response
-/// 3. the bound on the header's size
+/// 3. the bound on the header's size; whose token it carries, which all but open paths need; the client's rate
 /// 4. compression, for answers that are worth it
 fn routes(gateway: Arc<Gateway>) -> Router {
+    // What concerns all tasks is for holders of `read`. The handlers of one task ask for themselves.
+    let read = Router::new()
+        .route("/openapi.json", get(openapi::openapi))
+        .route("/tasks", get(tasks::list))
+        .method_not_allowed_fallback(probes::other_method)
+        .route_layer(from_fn_with_state(Arc::clone(&gateway), access::read));
     Router::new()
+        .merge(read)
         .route("/", get(probes::hello))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
-        .route("/openapi.json", get(openapi::openapi))
         .route("/docs", get(docs::docs))
         .route("/docs/{file}", get(docs::docs))
         .route("/problems", get(problems::list))
         .route("/problems/{slug}", get(problems::page))
-        .route("/tasks", get(tasks::list))
         .route("/tasks/{task}", any(invoke::task_itself))
         .method_not_allowed_fallback(probes::other_method)
         // What lies below a task, and its own routes, come and go with it: the snapshot finds them. Not by

@@ -75,14 +75,32 @@ fn advice(kind: Kind) -> &'static str {
         }
         Kind::UnknownPath => "Look at GET /tasks for the tasks, their functions and their routes.",
         Kind::MethodNotAllowed => "Use a method of the response's Allow header.",
+        Kind::Unauthorized => {
+            "Send a token of this gateway: Authorization: Bearer ub_… Its operator makes one with\n\
+             unblock token create. The detail says what was wrong with the one that was sent, if any."
+        }
+        Kind::Forbidden => {
+            "Have a token made with the scope that the detail names. Where the gateway has no tokens,\n\
+             tasks are changed in its folder, not over HTTP."
+        }
         Kind::NotAcceptable => {
             "Accept the type named in the detail, or application/json, which every result can be\n\
              written as; or send no Accept header."
         }
         Kind::RequestTimeout => "Send the request without pauses.",
+        Kind::PreconditionFailed => {
+            "Somebody else changed the task. GET it, look at what it is now, and send its ETag as If-Match."
+        }
         Kind::InputTooLarge => {
             "Send less, or raise input under [limits] in the task's manifest;\n\
              the server's --max-input caps it."
+        }
+        Kind::RateLimited => {
+            "Wait as long as Retry-After says, and send requests at the rate of the RateLimit-Policy header."
+        }
+        Kind::RefusedModule => {
+            "Nothing was changed. The detail says what was found, what was expected and what would help;\n\
+             unblock check FILE says the same without a server."
         }
         Kind::UnsupportedMediaType => {
             "Send application/json, multipart/form-data, or the raw bytes if the function takes them,\n\

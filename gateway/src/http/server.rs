@@ -1,26 +1,33 @@
-//! Connections: accepts them, serves HTTP/1 on each, and lets them end.
+//! Connections: accepts them, serves HTTP on each, and lets them end.
+//!
+//! In clear it is HTTP/1; under TLS client and server choose between that and HTTP/2 (ALPN), so no
+//! connection is guessed at.
 //!
 //! What surrounds every handler happens here, in the order listed in the folder's front page. A
 //! connection is a task of the async runtime that owns its requests: when it ends, for whatever
 //! reason, the handlers' futures are dropped, and with them the calls they wait for. It must not
 //! know URLs.
 
+use super::access;
 use super::error::Context;
-use super::id::X_REQUEST_ID;
+use super::h2::{self, Traffic};
+use super::id::{CallId, X_REQUEST_ID};
+use super::manage::{self, Actor};
+use super::rate::Left;
 use super::socket::Socket;
 use super::{Gateway, compress, routes};
 use crate::error::{Error, Kind};
-use crate::limits;
+use crate::{limits, tls};
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::ACCEPT_ENCODING;
-use axum::http::{Request, Response};
+use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST};
+use axum::http::{HeaderValue, Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioTimer;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -28,7 +35,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::Service as _;
 
 /// First pause after a failed accept, doubled up to [`PAUSE_MAX`]: out of file descriptors, say,
@@ -45,7 +55,7 @@ const BACKLOG_MAX: u32 = 65_535;
 
 /// How far over our own bound on the header the parser still reads, so that most clients over it
 /// get a problem document and not the parser's bare 431.
-const HEADER_FACTOR: usize = 2;
+pub const HEADER_FACTOR: usize = 2;
 
 /// Bytes the parser may buffer beyond a header: a body comes in pieces of about this size.
 const READ_BYTES_MAX: usize = 256 * limits::KIB as usize;
@@ -74,6 +84,8 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl 
     tracing::debug!(listen = %listener.local_addr()?, "accepting connections");
     let router = routes(Arc::clone(&gateway));
     let http = parser(&gateway);
+    let http2 = h2::parser(&gateway.settings);
+    let (closing, _) = watch::channel(false);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -81,26 +93,102 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl 
         tokio::select! {
             _ = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            stream = accept(&listener), if connections.len() < gateway.settings.connections_max => {
-                let linger = Arc::new(AtomicBool::new(false));
-                let socket = Socket::new(stream, gateway.settings.write_timeout, Arc::clone(&linger));
-                let edge = Edge { gateway: Arc::clone(&gateway), router: router.clone(), linger };
-                let edge = Arc::new(edge);
-                let service = service_fn(move |request| respond(Arc::clone(&edge), request));
-                let connection = graceful.watch(http.serve_connection(socket, service));
-                connections.spawn(async move {
-                    if let Err(cause) = connection.await {
-                        tracing::debug!(cause = format!("{:#}", anyhow::Error::from(cause)), "a connection broke");
+            (stream, address) = accept(&listener), if connections.len() < gateway.settings.connections_max => {
+                let peer = Peer { address, tls: gateway.tls.is_some() };
+                let edge = Edge::new(&gateway, &router, peer);
+                match &gateway.tls {
+                    None => {
+                        let socket = Socket::new(stream, gateway.settings.write_timeout, Arc::clone(&edge.linger));
+                        let service = service_fn(move |request| respond(Arc::clone(&edge), request));
+                        let connection = graceful.watch(http.serve_connection(socket, service));
+                        connections.spawn(async move { broke(connection.await) });
                     }
-                });
+                    Some(tls) => {
+                        let secured = Secured {
+                            edge,
+                            acceptor: TlsAcceptor::from(Arc::clone(&**tls.load())),
+                            http: http.clone(),
+                            http2: http2.clone(),
+                            watcher: graceful.watcher(),
+                            closing: closing.subscribe(),
+                        };
+                        connections.spawn(secured.serve(stream));
+                    }
+                }
             }
         }
     }
     drop(listener);
     tracing::debug!(connections = connections.len(), "closing connections");
+    closing.send_replace(true);
     graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
     Ok(())
+}
+
+fn broke(ended: hyper::Result<()>) {
+    if let Err(cause) = ended {
+        tracing::debug!(cause = format!("{:#}", anyhow::Error::from(cause)), "a connection broke");
+    }
+}
+
+/// What serves one connection under TLS.
+struct Secured {
+    edge: Arc<Edge>,
+    acceptor: TlsAcceptor,
+    http: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    watcher: Watcher,
+    closing: watch::Receiver<bool>,
+}
+
+impl Secured {
+    /// Shakes hands, in the time of a header, and serves what was agreed on.
+    async fn serve(self, stream: TcpStream) {
+        let Self { edge, acceptor, http, http2, watcher, closing } = self;
+        let patience = edge.gateway.settings.header_timeout;
+        let stream = match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(cause)) => {
+                tracing::debug!(cause = %cause, "a TLS handshake failed");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!("a TLS handshake took too long");
+                return;
+            }
+        };
+        let is_h2 = agreed(&stream) == Some(tls::H2);
+        let write_timeout = edge.gateway.settings.write_timeout;
+        let socket = Socket::new(stream, write_timeout, Arc::clone(&edge.linger));
+        if !is_h2 {
+            let service = service_fn(move |request| respond(Arc::clone(&edge), request));
+            return broke(watcher.watch(http.serve_connection(socket, service)).await);
+        }
+        let traffic = Arc::new(Traffic::default());
+        let (seen, gateway) = (Arc::clone(&traffic), Arc::clone(&edge.gateway));
+        let service = service_fn(move |request| {
+            let (edge, ongoing) = (Arc::clone(&edge), seen.begin());
+            async move { respond(edge, with_host(request)).await.map(|response| ongoing.follow(response)) }
+        });
+        let connection = http2.serve_connection(socket, service);
+        broke(h2::serve(connection, &traffic, &gateway.settings, closing).await);
+    }
+}
+
+/// The protocol that client and server chose.
+fn agreed(stream: &TlsStream<TcpStream>) -> Option<&[u8]> {
+    stream.get_ref().1.alpn_protocol()
+}
+
+/// HTTP/2 says in the target whom the client asks; everything behind looks for it in `Host`.
+fn with_host(mut request: Request<Incoming>) -> Request<Incoming> {
+    if let Some(authority) = request.uri().authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    request
 }
 
 fn parser(gateway: &Gateway) -> http1::Builder {
@@ -116,15 +204,15 @@ fn parser(gateway: &Gateway) -> http1::Builder {
 }
 
 /// The next connection. No error of accepting ends the server, and none makes it spin.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     let mut pause = PAUSE_MIN;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Small answers must not wait for the client's acknowledgements. It fails only on
                 // a connection that is gone already, which reading will tell.
                 let _ = stream.set_nodelay(true);
-                return stream;
+                return (stream, address);
             }
             Err(error) if left_early(&error) => {}
             Err(error) => {
@@ -148,22 +236,48 @@ fn left_early(error: &io::Error) -> bool {
 struct Edge {
     gateway: Arc<Gateway>,
     router: Router,
+    peer: Peer,
+    /// Something is asked of every request before its handler.
+    guarded: bool,
     linger: Arc<AtomicBool>,
 }
 
-/// One request: its id, its header's bound, the handler, compression, and the id again.
+impl Edge {
+    fn new(gateway: &Arc<Gateway>, router: &Router, peer: Peer) -> Arc<Self> {
+        Arc::new(Self {
+            gateway: Arc::clone(gateway),
+            router: router.clone(),
+            peer,
+            guarded: peer.tls || gateway.tokens.is_some() || gateway.rates.is_some(),
+            linger: Arc::new(AtomicBool::new(false)),
+        })
+    }
+}
+
+/// Who is at the other end. Known to handlers of guarded requests only.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Its address: the client's, or that of the proxy before it.
+    pub address: SocketAddr,
+    /// Whether the connection is under TLS.
+    pub tls: bool,
+}
+
+/// One request: its id, its header's bound, who sends it and how often, the handler, compression, and
+/// the id again.
 async fn respond(edge: Arc<Edge>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let call = edge.gateway.ids.of(request.headers());
     let accepted = request.headers().get(ACCEPT_ENCODING).cloned();
     let has_body = !request.body().is_end_stream();
-    let header_bytes = header_bytes(&request);
-    let response = if header_bytes > edge.gateway.settings.header_bytes_max {
-        Context::of(&call).respond(&headers_too_large(header_bytes, edge.gateway.settings.header_bytes_max))
-    } else {
-        request.extensions_mut().insert(call.clone());
-        match edge.router.clone().call(request).await {
-            Ok(response) => response,
-            Err(never) => match never {},
+    let mut left = None;
+    let response = match admit(&edge, &call, &mut request, &mut left) {
+        Err(error) => Context::of(&call).respond(&error),
+        Ok(()) => {
+            request.extensions_mut().insert(call.clone());
+            match edge.router.clone().call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
         }
     };
     // A refused body may still be on its way; see `socket.rs`.
@@ -172,7 +286,61 @@ async fn respond(edge: Arc<Edge>, mut request: Request<Incoming>) -> Result<Resp
     if let Some(id) = call.header() {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
+    if let (Some(rates), Some(left)) = (&edge.gateway.rates, left) {
+        rates.tell(&mut response, left);
+    }
     Ok(response)
+}
+
+/// Whether a request gets to its handler. `left` becomes how many more its client may send, or when.
+fn admit(
+    edge: &Edge,
+    call: &CallId,
+    request: &mut Request<Incoming>,
+    left: &mut Option<Left>,
+) -> Result<(), Error> {
+    let (found, most) = (header_bytes(request), edge.gateway.settings.header_bytes_max);
+    if found > most {
+        return Err(headers_too_large(found, most));
+    }
+    let managing = manage::meant(request.method(), request.uri().path());
+    if !edge.guarded && !managing {
+        return Ok(());
+    }
+    request.extensions_mut().insert(edge.peer);
+    let result = guard(&edge.gateway, request, left);
+    if let (Err(error), true) = (&result, managing) {
+        Actor::of(call, request).audit(Err(error));
+    }
+    result
+}
+
+/// Who asks, and whether that is known and not too often.
+fn guard(gateway: &Gateway, request: &mut Request<Incoming>, left: &mut Option<Left>) -> Result<(), Error> {
+    let path = request.uri().path();
+    let probe = matches!(path, "/livez" | "/readyz");
+    let identified = match &gateway.tokens {
+        Some(tokens) if !access::open(path) => Some(access::identify(&tokens.load(), request.headers())),
+        _ => None,
+    };
+    if gateway.tokens.is_some() {
+        // The gateway's own: no guest gets to see it.
+        request.headers_mut().remove(AUTHORIZATION);
+    }
+    let identified = identified.map(|identified| {
+        identified.map(|holder| {
+            request.extensions_mut().insert(holder);
+        })
+    });
+    if let Some(rates) = gateway.rates.as_ref().filter(|_| !probe) {
+        let admitted = rates.admit(request.extensions());
+        *left = Some(match &admitted {
+            Ok(more) => Left::More(*more),
+            Err(error) => Left::Wait(error.retry_after.unwrap_or_default()),
+        });
+        admitted?;
+    }
+    identified.unwrap_or(Ok(()))
 }
 
 fn header_bytes(request: &Request<Incoming>) -> usize {

@@ -1,4 +1,4 @@
-//! A TCP connection with two manners that the HTTP layer lacks.
+//! A connection, in clear or under TLS, with two manners that the HTTP layer lacks.
 //!
 //! It cuts off a client that stops reading its response, and it closes gently: a client that still
 //! sends a refused body would otherwise get a reset, which discards the response that tells why.
@@ -13,8 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// How long input is discarded after a refusal at most: time for the client to send what it has
@@ -31,8 +30,8 @@ const DISCARD_BYTES: usize = 4096;
 const DISCARDS_PER_POLL_MAX: usize = 64;
 
 /// See the file's front.
-pub struct Socket {
-    stream: TokioIo<TcpStream>,
+pub struct Socket<S> {
+    stream: TokioIo<S>,
     write_timeout: Duration,
     /// Set by the last response: the request's body may not have been read to its end.
     linger: Arc<AtomicBool>,
@@ -42,9 +41,9 @@ pub struct Socket {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Wraps a connection.
-    pub fn new(stream: TcpStream, write_timeout: Duration, linger: Arc<AtomicBool>) -> Self {
+    pub fn new(stream: S, write_timeout: Duration, linger: Arc<AtomicBool>) -> Self {
         Self { stream: TokioIo::new(stream), write_timeout, linger, goodbye: None, timer: None }
     }
 
@@ -81,7 +80,7 @@ impl Socket {
     }
 }
 
-impl Read for Socket {
+impl<S: AsyncRead + Unpin> Read for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -91,7 +90,7 @@ impl Read for Socket {
     }
 }
 
-impl Write for Socket {
+impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.patient(cx, poll)

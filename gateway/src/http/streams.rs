@@ -8,6 +8,7 @@
 use super::error::Context;
 use super::id::{CallId, X_REQUEST_ID};
 use super::inflow::{Complaint, Inflow};
+use super::server::Peer;
 use super::{Gateway, prefer, query, trailers};
 use crate::error::{Error, Kind};
 use crate::exchange::{Command, Exchange, Printed, Stream};
@@ -22,7 +23,7 @@ use axum::http::header::{
     TE, TRANSFER_ENCODING, UPGRADE,
 };
 use axum::http::request::Parts;
-use axum::http::uri::PathAndQuery;
+use axum::http::uri::{PathAndQuery, Scheme};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, Version};
 use std::sync::Arc;
 
@@ -184,7 +185,7 @@ fn passed_on(place: &Place, mut parts: Parts, body: Stream) -> Result<axum::http
         )
     })?;
     let mut uri = axum::http::uri::Parts::default();
-    uri.scheme = Some(axum::http::uri::Scheme::HTTP);
+    uri.scheme = Some(if under_tls(&parts) { Scheme::HTTPS } else { Scheme::HTTP });
     uri.authority = Some(authority);
     uri.path_and_query = Some(target);
     parts.uri = Uri::from_parts(uri).map_err(|cause| Error::internal(anyhow::Error::new(cause)))?;
@@ -229,6 +230,11 @@ fn command(task: &Task, place: &Place, parts: &Parts, input: Stream) -> Result<E
     Ok(Exchange::Command(Command { arguments, variables, input, printed }))
 }
 
+/// Whether the request came under TLS.
+fn under_tls(parts: &Parts) -> bool {
+    parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls)
+}
+
 /// The segments of the path below the task, or the parameters of its route.
 fn path_arguments(place: &Place) -> Result<Vec<String>, Error> {
     if let Some(pairs) = &place.pairs {
@@ -252,14 +258,18 @@ fn cgi_variables(task: &Task, place: &Place, parts: &Parts) -> Result<Vec<(Strin
     let text = |name: &HeaderName| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
-    let host = text(&HOST);
+    let (host, tls) = (text(&HOST), under_tls(parts));
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             (name.to_owned(), port.to_owned())
         }
-        _ => (host.clone(), "80".to_owned()),
+        _ => (host.clone(), if tls { "443" } else { "80" }.to_owned()),
     };
-    let protocol = if parts.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" };
+    let protocol = match parts.version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    };
     let (script, path) = match &place.pairs {
         None => (place.prefix.clone(), decoded(&place.rest)?),
         Some(_) => (decoded(&place.rest)?, String::new()),
@@ -281,6 +291,9 @@ fn cgi_variables(task: &Task, place: &Place, parts: &Parts) -> Result<Vec<(Strin
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
+    if tls {
+        variables.push(("HTTPS".to_owned(), "on".to_owned()));
+    }
     for name in parts.headers.keys() {
         // Told already, or a secret that section 4.1.18 leaves out; `Proxy` would be taken for the
         // variable that names a proxy ("httpoxy").

@@ -4,10 +4,12 @@
 //! reason why something is missing. How a module is judged is not known here.
 
 use super::Gateway;
+use super::access::permit;
 use super::answer::document;
 use super::error::Context;
 use super::id::CallId;
-use super::{invoke, query};
+use super::{invoke, manage, query};
+use crate::access::Need;
 use crate::grants::{Grants, Target};
 use crate::limits::{self, Limits};
 use crate::registry::{Failure, Task};
@@ -36,10 +38,21 @@ pub async fn describe(
     Extension(call): Extension<CallId>,
     request: Request,
 ) -> Response<Body> {
-    match invoke::task(&gateway.registry.snapshot(), request.uri().path()) {
-        Ok(task) => document(&full(&task)),
+    let path = request.uri().path();
+    let name = invoke::name(path);
+    let found = permit(&gateway, request.extensions(), Need::Describe(&name))
+        .and_then(|()| invoke::task(&gateway.registry.snapshot(), path));
+    match found {
+        Ok(task) => description(&task),
         Err(error) => Context::of(&call).respond(&error),
     }
+}
+
+/// The description of one task, under the tag of its version.
+pub fn description(task: &Task) -> Response<Body> {
+    let mut response = document(&full(task));
+    manage::tag(response.headers_mut(), &task.tag);
+    response
 }
 
 fn summary(task: &Task) -> Value {
@@ -81,6 +94,7 @@ fn full(task: &Task) -> Value {
         "name": task.name.as_str(),
         "kind": prepared.kind.as_str(),
         "digest": prepared.digest,
+        "tag": task.tag,
         "size": limits::bytes(prepared.size_bytes),
         "loaded": humantime::format_rfc3339_seconds(task.loaded).to_string(),
         "description": prepared.description,

@@ -18,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Niceness of the thread: that of the engine's compiling threads, and below the pool's workers'.
-const COMPILE_NICE: i32 = 10;
+pub const COMPILE_NICE: i32 = 10;
 
 /// Jobs out at once. A second one could not be replaced by a newer version of its file any more.
 const JOBS_MAX: usize = 1;

@@ -11,10 +11,12 @@
 //! | `grants.rs` | what a manifest asks for, tied to this machine |
 //! | `slots.rs` | per name: what serves, what is wanted, what failed; decides, without threads |
 //! | `task.rs`, `single.rs` | one version of a task; one loaded without the folder |
-//! | `compile.rs`, `watch.rs` | the two threads |
+//! | `compile.rs`, `watch.rs` | the two threads that load |
+//! | `manage.rs` | the thread that writes files, for callers who may |
 
 mod compile;
 mod grants;
+mod manage;
 mod manifest;
 mod routes;
 mod scan;
@@ -27,6 +29,7 @@ mod watch;
 mod tests;
 
 pub use grants::Variable;
+pub use manage::{Change, Changed, Condition, Module, What};
 pub use manifest::{MANIFEST_BYTES_MAX, check_guest};
 pub use scan::count_modules;
 pub use single::load_file;
@@ -188,7 +191,10 @@ impl Snapshot {
 /// compilation under way is abandoned.
 pub struct Registry {
     published: Arc<Published>,
+    // Before the watcher, which it waits for.
+    manager: manage::Manager,
     watcher: watch::Watcher,
+    module_bytes_max: u64,
 }
 
 /// What the threads write and everybody reads.
@@ -207,13 +213,20 @@ impl Registry {
             .and_then(|_| scan::list(&settings.tasks))
             .map_err(|error| slots::folder_error(&settings.tasks, &error))?;
         let published = Arc::new(Published { snapshot: ArcSwap::default(), ready: AtomicBool::new(false) });
-        let watcher = watch::Watcher::start(settings, loader, Arc::clone(&published)).map_err(|error| {
+        let refused = |error: std::io::Error| {
             LoadError::new(
                 format!("the threads that watch the tasks folder cannot be started: {error}"),
                 "raise the limit of threads: ulimit -u",
             )
-        })?;
-        Ok(Arc::new(Self { published, watcher }))
+        };
+        let module_bytes_max = settings.module_bytes_max;
+        let stash = Arc::new(manage::Stash::new(loader));
+        let loader = Arc::clone(&stash) as Arc<dyn Loader>;
+        let watcher =
+            watch::Watcher::start(settings.clone(), loader, Arc::clone(&published)).map_err(refused)?;
+        let manager = manage::Manager::start(settings, stash, Arc::clone(&published), watcher.toucher());
+        let manager = manager.map_err(refused)?;
+        Ok(Arc::new(Self { published, manager, watcher, module_bytes_max }))
     }
 
     /// What is served now.
@@ -222,10 +235,27 @@ impl Registry {
         self.published.snapshot.load_full()
     }
 
+    /// Size of the largest module that is taken, in bytes.
+    #[must_use]
+    pub fn module_bytes_max(&self) -> u64 {
+        self.module_bytes_max
+    }
+
     /// Whether all that lay in the folder at the start has been loaded or found wanting.
     #[must_use]
     pub fn ready(&self) -> bool {
         self.published.ready.load(Ordering::Acquire)
+    }
+
+    /// Puts or deletes a task, as a whole or not at all, and waits until that serves. Dropping the future
+    /// does not take a change back.
+    ///
+    /// # Errors
+    /// `refused-module` if it could not be served, `precondition-failed`, `unknown-task` for a deletion,
+    /// `queue-full`, `loading` if it does not serve yet, `draining`, `internal` if it cannot be written.
+    pub async fn change(&self, change: Change) -> Result<Changed, Error> {
+        let gone = |_| Error::new(Kind::Draining, "the gateway is shutting down");
+        self.manager.wish(change)?.await.map_err(gone)?
     }
 
     /// Looks at the folder now, and again at files that could not be loaded. Doesn't wait.

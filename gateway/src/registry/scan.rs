@@ -28,10 +28,10 @@ const EMPTY_SETTLE: Duration = Duration::from_secs(1);
 const UNTOUCHED_MIN: Duration = Duration::from_secs(3);
 
 /// Extensions of modules.
-const MODULES: [&str; 2] = ["wasm", "wat"];
+pub const MODULES: [&str; 2] = ["wasm", "wat"];
 
 /// Extension of manifests.
-const MANIFEST: &str = "toml";
+pub const MANIFEST: &str = "toml";
 
 /// Identity and age of a file's content. Equal stamps mean equal content: the change time tells of
 /// writes that restore size and modification time.

@@ -26,6 +26,8 @@ pub struct Task {
     pub name: TaskName,
     /// The module. Shared with other versions that differ in their manifest only.
     pub prepared: Arc<Prepared>,
+    /// Names module and manifest: it changes with every byte of either.
+    pub tag: String,
     /// What each of its calls runs under.
     pub limits: Limits,
     /// What the author should know although the task is served.
@@ -137,8 +139,13 @@ impl Parts<'_> {
             }
             None => loader.share(self.name, &limits),
         };
+        let tag = match &self.manifest.digest {
+            Some(manifest) => format!("{}.{manifest}", self.prepared.digest),
+            None => self.prepared.digest.clone(),
+        };
         Ok(Task {
             name: self.name.clone(),
+            tag,
             prepared: self.prepared,
             limits,
             warnings: capped.iter().map(ToString::to_string).collect(),

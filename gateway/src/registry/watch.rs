@@ -107,6 +107,14 @@ impl Watcher {
     }
 }
 
+impl Watcher {
+    /// Tells the thread of files that somebody here wrote or removed, whether or not events do.
+    pub fn toucher(&self) -> impl Fn(Vec<String>) + Send + 'static {
+        let inbox = Arc::clone(&self.inbox);
+        move |files| inbox.tell(|mail| mail.touched.extend(files))
+    }
+}
+
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.inbox.tell(|mail| mail.stop = true);

@@ -11,10 +11,10 @@ use std::collections::{BTreeMap, HashSet};
 /// Most operations of one document: a module may export any number of functions. Some 30 MB.
 const OPERATIONS_MAX: usize = 10_000;
 
-/// The document that describes a snapshot. Other requests of the thread get their turn between two
+/// The document that describes a snapshot; `secured` where every caller needs a token. Other requests of the thread get their turn between two
 /// tasks: hundreds of these take some tenths of a second on a busy machine.
-pub async fn of(snapshot: &Snapshot) -> Value {
-    let mut builder = Builder::default();
+pub async fn of(snapshot: &Snapshot, secured: bool) -> Value {
+    let mut builder = Builder { secured, ..Builder::default() };
     own::add(&mut builder);
     let mut left_out = Vec::new();
     for task in snapshot.tasks.values() {
@@ -29,6 +29,9 @@ pub async fn of(snapshot: &Snapshot) -> Value {
     builder.finish(&left_out)
 }
 
+/// The only way to show who asks.
+pub const SCHEME: &str = "token";
+
 /// A document under construction.
 #[derive(Default)]
 pub struct Builder {
@@ -36,6 +39,7 @@ pub struct Builder {
     paths: BTreeMap<String, (String, Map<String, Value>)>,
     ids: HashSet<String>,
     tags: Vec<Value>,
+    secured: bool,
 }
 
 impl Builder {
@@ -108,6 +112,8 @@ impl Builder {
                 "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
             },
             "servers": [{ "url": "/" }],
+            // Without tokens a caller may still send one, as the page's button does.
+            "security": if self.secured { json!([{ SCHEME: [] }]) } else { json!([{}, { SCHEME: [] }]) },
             "tags": self.tags,
             "paths": paths,
             "components": {
@@ -115,6 +121,11 @@ impl Builder {
                 "responses": problems::components(),
                 "parameters": parameters(),
                 "headers": headers(),
+                "securitySchemes": { SCHEME: {
+                    "type": "http", "scheme": "bearer",
+                    "description": "A token that `unblock token create` made, with a scope for what is asked: \
+                        `call:TASK`, `call:*`, `read` or `manage`. Needed where the gateway was started with tokens.",
+                }},
             },
         })
     }
@@ -137,6 +148,13 @@ fn parameters() -> Value {
             "description": "The ETag of the document the client has.",
             "schema": { "type": "string" },
         },
+        "If-Match": {
+            "name": "If-Match", "in": "header", "required": false,
+            "description": "The ETag of the task as it was when the client looked at it, or `*`: if it is another by now, \
+                nothing is changed.",
+            "schema": { "type": "string" },
+            "example": "*",
+        },
     })
 }
 
@@ -149,6 +167,8 @@ fn headers() -> Value {
         "Preference-Applied": text(false, "The preference that was honoured."),
         "ETag": text(true, "The document's entity tag."),
         "Allow": text(true, "The methods that are served."),
+        "WWW-Authenticate": text(true, "How to show who asks (RFC 6750)."),
+        "Location": text(true, "The URL of the task."),
         "Retry-After": {
             "description": "Seconds until another try makes sense.",
             "schema": { "type": "integer", "minimum": 1 },

@@ -35,7 +35,8 @@ use tokio::sync::Mutex;
 
 /// `GET /openapi.json`
 pub async fn openapi(State(gateway): State<Arc<Gateway>>, headers: HeaderMap) -> Response<Body> {
-    let Document { bytes, tag } = gateway.openapi.of(&gateway.registry.snapshot()).await;
+    let Document { bytes, tag } =
+        gateway.openapi.of(&gateway.registry.snapshot(), gateway.tokens.is_some()).await;
     etag::answer(&headers, &tag, || fixed(StatusCode::OK, "application/json", bytes))
 }
 
@@ -51,8 +52,8 @@ struct Document {
 }
 
 impl Cache {
-    /// The document of `snapshot`. Whoever asks while another makes it waits for that one.
-    async fn of(&self, snapshot: &Arc<Snapshot>) -> Document {
+    /// The document of `snapshot`; `secured` is the same each time. Whoever asks while another makes it waits for that one.
+    async fn of(&self, snapshot: &Arc<Snapshot>, secured: bool) -> Document {
         let mut cached = self.0.lock().await;
         // A weak pointer keeps no task alive, and no other snapshot gets its address.
         if let Some((of, document)) = cached.as_ref()
@@ -60,7 +61,7 @@ impl Cache {
         {
             return document.clone();
         }
-        let bytes = Bytes::from(document::of(snapshot).await.to_string());
+        let bytes = Bytes::from(document::of(snapshot, secured).await.to_string());
         let document = Document { tag: etag::of(&bytes), bytes };
         *cached = Some((Arc::downgrade(snapshot), document.clone()));
         document

@@ -32,7 +32,7 @@ pub fn count(task: &Task) -> usize {
     if task.prepared.kind.streams() {
         return streams::count(task);
     }
-    let own_url = 2;
+    let own_url = 4;
     task.prepared.functions.len() * 2 + task.routes.len() + own_url
 }
 
@@ -65,6 +65,7 @@ fn functions(builder: &mut Builder, task: &Task) {
         let path = format!("/tasks/{}", task.name);
         builder.operation(&path, "get", &[task.name.as_str(), "describe"], own::describe(task.name.as_str()));
         builder.operation(&path, "post", &[task.name.as_str(), "call"], call(task, function, &[], true));
+        own::managed(builder, task.name.as_str());
     }
     for route in &task.routes {
         if let Some(function) = route.function.and_then(|index| task.prepared.functions.get(index)) {

@@ -47,7 +47,12 @@ pub fn add(builder: &mut Builder) {
             path,
             "get",
             &[id],
-            operation(summary, vec![], vec![("200", response)], Place::Own),
+            operation(
+                summary,
+                vec![],
+                vec![("200", response)],
+                if path == "/tasks" { Place::Read } else { Place::Own },
+            ),
         );
     }
     let ready = [("200", text("Calls are welcome.")), ("503", text("Still loading, or shutting down."))];
@@ -71,7 +76,7 @@ pub fn add(builder: &mut Builder) {
         "schema": { "type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": NAME_BYTES_MAX },
     });
     builder.operation("/tasks/{task}", "get", &["task"], description(TAG, vec![name.clone()]));
-    builder.operation("/tasks/{task}", "post", &["call"], only_function(name));
+    builder.operation("/tasks/{task}", "post", &["call"], only_function(name.clone()));
     let mut document = ok("application/json", json!({ "type": "object" }), "This document.");
     if let Some(headers) = document.get_mut("headers").and_then(Value::as_object_mut) {
         headers.insert("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
@@ -86,8 +91,76 @@ pub fn add(builder: &mut Builder) {
         "/openapi.json",
         "get",
         &["openapi"],
-        operation("What can be called, as an OpenAPI document", vec![known], responses, Place::Own),
+        operation("What can be called, as an OpenAPI document", vec![known], responses, Place::Read),
     );
+    builder.operation("/tasks/{task}", "put", &["put"], put(TAG, vec![name.clone()]));
+    builder.operation("/tasks/{task}", "delete", &["delete"], delete(TAG, vec![name]));
+}
+
+/// `PUT` and `DELETE` of a task whose path has other methods, too.
+pub fn managed(builder: &mut Builder, task: &str) {
+    let path = format!("/tasks/{task}");
+    builder.operation(&path, "put", &[task, "put"], put(task, vec![]));
+    builder.operation(&path, "delete", &[task, "delete"], delete(task, vec![]));
+}
+
+/// `PUT /tasks/{task}`
+fn put(tag: &str, mut parameters: Vec<Value>) -> Map<String, Value> {
+    let described = |description: &str, created: bool| {
+        let mut response = ok("application/json", schema("Task"), description);
+        if let Some(headers) = response.get_mut("headers").and_then(Value::as_object_mut) {
+            headers.insert("ETag".to_owned(), json!({ "$ref": "#/components/headers/ETag" }));
+            if created {
+                headers.insert("Location".to_owned(), json!({ "$ref": "#/components/headers/Location" }));
+            }
+        }
+        response
+    };
+    let responses = vec![
+        ("200", described("It took the place of what was there.", false)),
+        ("201", described("There was none before.", true)),
+    ];
+    let absent = json!({
+        "name": "If-None-Match", "in": "header", "required": false,
+        "description": "Only if there is no such task.", "schema": { "type": "string", "const": "*" },
+    });
+    parameters.extend([json!({ "$ref": "#/components/parameters/If-Match" }), absent]);
+    let mut operation =
+        operation("Puts a task: its module, its manifest, or both", parameters, responses, Place::Manage);
+    let description = "Needs the scope `manage`. The module is compiled and tied to its manifest first: one that cannot \
+        be served is refused, and what served before stays. The answer comes when it serves.";
+    operation.insert("description".to_owned(), description.into());
+    operation.insert("tags".to_owned(), json!([tag]));
+    let binary = json!({ "schema": { "type": "string", "format": "binary" } });
+    let text = json!({ "schema": { "type": "string" } });
+    let form = json!({ "schema": {
+        "type": "object",
+        "properties": {
+            "module": { "type": "string", "format": "binary" },
+            "manifest": { "type": "string" },
+        },
+        "additionalProperties": false,
+    }});
+    operation.insert(
+        "requestBody".to_owned(),
+        json!({ "required": true, "content": {
+            "application/wasm": binary, "text/wat": text, "application/toml": text, "multipart/form-data": form,
+        }}),
+    );
+    operation
+}
+
+/// `DELETE /tasks/{task}`
+fn delete(tag: &str, mut parameters: Vec<Value>) -> Map<String, Value> {
+    let gone = json!({
+        "description": "It is gone, with its manifest.",
+        "headers": { "X-Request-Id": { "$ref": "#/components/headers/X-Request-Id" } },
+    });
+    parameters.push(json!({ "$ref": "#/components/parameters/If-Match" }));
+    let mut operation = operation("Deletes a task", parameters, vec![("204", gone)], Place::Manage);
+    operation.insert("description".to_owned(), "Needs the scope `manage`. Calls under way go on.".into());
+    operation.insert("tags".to_owned(), json!([tag]));
+    operation
 }
 
 /// `GET /tasks/NAME` of a task whose path has other methods, too.
@@ -127,15 +200,18 @@ fn operation(
     place: Place,
 ) -> Map<String, Value> {
     parameters.push(json!({ "$ref": "#/components/parameters/X-Request-Id" }));
+    // Everybody gets it, with or without a token.
+    let open = matches!(place, Place::Own | Place::Page);
     let mut all: Map<String, Value> =
         responses.into_iter().map(|(status, response)| (status.to_owned(), response)).collect();
     all.extend(place.responses());
-    Map::from_iter([
+    let security = open.then(|| ("security".to_owned(), json!([])));
+    Map::from_iter(security.into_iter().chain([
         ("tags".to_owned(), json!([TAG])),
         ("summary".to_owned(), summary.into()),
         ("parameters".to_owned(), parameters.into()),
         ("responses".to_owned(), all.into()),
-    ])
+    ]))
 }
 
 fn ok(media_type: &str, schema: Value, description: &str) -> Value {
@@ -183,7 +259,7 @@ pub fn schemas() -> Map<String, Value> {
         "raw_body": { "type": "boolean" }, "raw_answer": { "type": "boolean" },
     }));
     let task = object(json!({
-        "name": text(), "kind": text(), "digest": text(), "size": text(),
+        "name": text(), "kind": text(), "digest": text(), "tag": text(), "size": text(),
         "loaded": { "type": "string", "format": "date-time" },
         "description": maybe(),
         "functions": list(function),

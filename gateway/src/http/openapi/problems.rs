@@ -18,12 +18,16 @@ pub enum Place {
     Task,
     /// The page of one problem.
     Page,
-    /// An answer of the gateway's own that cannot fail.
+    /// What concerns all tasks.
+    Read,
+    /// A change of a task.
+    Manage,
+    /// An answer of the gateway's own that everybody gets.
     Own,
 }
 
 impl Place {
-    const ALL: [Place; 4] = [Place::Call, Place::Task, Place::Page, Place::Own];
+    const ALL: [Place; 6] = [Place::Call, Place::Task, Place::Page, Place::Read, Place::Manage, Place::Own];
 
     /// The start of its components' names.
     fn name(self) -> &'static str {
@@ -31,24 +35,33 @@ impl Place {
             Place::Call => "Call",
             Place::Task => "Task",
             Place::Page => "Page",
+            Place::Read => "Read",
+            Place::Manage => "Manage",
             Place::Own => "Own",
         }
     }
 
     fn has(self, kind: Kind) -> bool {
         match kind {
-            Kind::HeadersTooLarge => true,
-            Kind::UnknownTask | Kind::Loading | Kind::BadModule => matches!(self, Place::Call | Place::Task),
-            Kind::UnknownPath => self != Place::Own,
+            Kind::HeadersTooLarge | Kind::RateLimited => true,
+            Kind::Unauthorized | Kind::Forbidden => !matches!(self, Place::Page | Place::Own),
+            Kind::UnknownTask | Kind::Loading => matches!(self, Place::Call | Place::Task | Place::Manage),
+            Kind::BadModule => matches!(self, Place::Call | Place::Task),
+            Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page),
+            Kind::PreconditionFailed | Kind::RefusedModule => self == Place::Manage,
             Kind::BadArguments
-            | Kind::BadJson
+            | Kind::RequestTimeout
+            | Kind::InputTooLarge
+            | Kind::UnsupportedMediaType
+            | Kind::QueueFull
+            | Kind::MemoryFull
+            | Kind::Draining
+            | Kind::Internal => matches!(self, Place::Call | Place::Manage),
+            Kind::BadJson
             | Kind::AmbiguousFunction
             | Kind::UnknownFunction
             | Kind::MethodNotAllowed
             | Kind::NotAcceptable
-            | Kind::RequestTimeout
-            | Kind::InputTooLarge
-            | Kind::UnsupportedMediaType
             | Kind::TaskError
             | Kind::Trap
             | Kind::MemoryExceeded
@@ -56,13 +69,9 @@ impl Place {
             | Kind::OutputTooLarge
             | Kind::MissingGrant
             | Kind::BadResponse
-            | Kind::QueueFull
-            | Kind::MemoryFull
-            | Kind::Draining
             | Kind::DeadlineExceeded
             | Kind::CpuExceeded
-            | Kind::Cancelled
-            | Kind::Internal => self == Place::Call,
+            | Kind::Cancelled => self == Place::Call,
         }
     }
 
@@ -108,6 +117,9 @@ fn response(kinds: &[Kind], value: Option<Value>) -> Value {
     let mut headers = Map::from_iter([("X-Request-Id".to_owned(), header("X-Request-Id"))]);
     if kinds.iter().any(|kind| kind.retry() && *kind != Kind::RequestTimeout) {
         headers.insert("Retry-After".to_owned(), header("Retry-After"));
+    }
+    if kinds.contains(&Kind::Unauthorized) {
+        headers.insert("WWW-Authenticate".to_owned(), header("WWW-Authenticate"));
     }
     if kinds.contains(&Kind::MethodNotAllowed) {
         headers.insert("Allow".to_owned(), header("Allow"));

@@ -71,7 +71,10 @@ pub fn command(builder: &mut Builder, task: &Task) {
         &[task.name.as_str(), "describe"],
         super::own::describe(task.name.as_str()),
     );
-    for (method, body) in METHODS.into_iter().filter(|(method, _)| *method != "get") {
+    super::own::managed(builder, task.name.as_str());
+    for (method, body) in
+        METHODS.into_iter().filter(|(method, _)| !matches!(*method, "get" | "put" | "delete"))
+    {
         let mut called = operation(task, "Runs the command", body);
         called.insert("parameters".to_owned(), json!([arguments]));
         called.insert("responses".to_owned(), responses());

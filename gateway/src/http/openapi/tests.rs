@@ -48,7 +48,10 @@ async fn every_problem_document_is_what_its_schema_says() {
 
 #[tokio::test]
 async fn a_gateway_without_tasks_describes_itself() {
-    let document = document::of(&Snapshot::default()).await;
+    let document = document::of(&Snapshot::default(), true).await;
+    assert_eq!(document["security"], json!([{ "token": [] }]));
+    assert_eq!(document["paths"]["/livez"]["get"]["security"], json!([]));
+    assert!(document["paths"]["/tasks"]["get"].get("security").is_none());
     assert_eq!(document["openapi"], "3.1.0");
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
     for path in ["/", "/tasks", "/tasks/{task}", "/livez", "/readyz", "/problems/{slug}", "/openapi.json"] {

@@ -19,6 +19,7 @@ use crate::exchange::Printed;
 use crate::limits::{Wanted, parse_bytes, parse_duration};
 use crate::runtime::Notes;
 use reader::{Reader, Value, path};
+use sha2::{Digest as _, Sha256};
 use std::ops::Range;
 use std::time::Duration;
 use toml::de::DeTable;
@@ -28,6 +29,9 @@ pub const MANIFEST_BYTES_MAX: u64 = 64 << 10;
 
 /// Mistakes that are told of one manifest; more would hide the first ones.
 const MISTAKES_SHOWN_MAX: usize = 30;
+
+/// Bytes of a digest that are kept: two texts of one task never share them by chance.
+const DIGEST_BYTES: usize = 6;
 
 const TOP: &[&str] = &["description", "interface", "content_type", "limits", "grants", "route", "functions"];
 const LIMITS: &[&str] =
@@ -47,6 +51,8 @@ pub struct Manifest {
     pub routes: Vec<Wish>,
     /// What a command's standard output is.
     pub printed: Printed,
+    /// The start of its text's SHA-256, in hexadecimal digits.
+    pub digest: Option<String>,
 }
 
 /// A route as a manifest asks for it, not yet tied to a function.
@@ -63,17 +69,11 @@ pub struct Wish {
 }
 
 impl Manifest {
-    /// Whether both say the same, wherever it stands in their texts.
+    /// Whether both are the same text. A task's tag names that, so what says the same in other words is
+    /// another version of the task.
     #[must_use]
     pub fn same_settings(&self, other: &Self) -> bool {
-        let routes = |wishes: &[Wish]| -> Vec<Wish> {
-            wishes.iter().map(|wish| Wish { line: 0, ..wish.clone() }).collect()
-        };
-        self.notes == other.notes
-            && self.limits == other.limits
-            && self.asked == other.asked
-            && self.printed == other.printed
-            && routes(&self.routes) == routes(&other.routes)
+        self.digest == other.digest
     }
 
     /// Reads the text of `file` (its name, for the messages).
@@ -96,7 +96,9 @@ impl Manifest {
             reader.wrong(error.span().unwrap_or(0..0), "", format!("no TOML: {}", error.message()));
         }
         // A text that is no TOML is not judged further: half a table gives follow-up mistakes.
-        let manifest = if errors.is_empty() { reader.manifest(table.get_ref()) } else { Self::default() };
+        let mut manifest = if errors.is_empty() { reader.manifest(table.get_ref()) } else { Self::default() };
+        let digest = Sha256::digest(text);
+        manifest.digest = Some(digest.iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect());
         if reader.mistakes.is_empty() { Ok(manifest) } else { Err(load_error(file, reader.mistakes)) }
     }
 }

@@ -61,7 +61,11 @@ fn everything_a_manifest_may_say_is_read() {
     assert_eq!(manifest.routes[1].function, None);
     assert_eq!(manifest.notes.description.as_deref(), Some("Sleeps."));
     assert_eq!(manifest.notes.functions["sleep"].params, ["seconds"]);
-    assert_eq!(parse("").unwrap(), Manifest::default());
+    let empty = parse("").unwrap();
+    assert_eq!(Manifest { digest: None, ..empty.clone() }, Manifest::default());
+    // What says the same in other words is another text, and so is none at all.
+    assert!(empty.same_settings(&parse("").unwrap()));
+    assert!(!empty.same_settings(&parse("# nothing").unwrap()) && !empty.same_settings(&Manifest::default()));
 }
 
 #[test]
