@@ -65,7 +65,7 @@ impl Loader for TestLoader {
     }
 
     fn share(&self, _: &TaskName, limits: &Limits) -> Share {
-        pool().share(ShareLimits { concurrency: limits.concurrency, queue: limits.queue })
+        pool().share(ShareLimits { concurrency: limits.concurrency, queue: limits.queue, weight: 1 })
     }
 }
 

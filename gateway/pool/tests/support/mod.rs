@@ -98,7 +98,7 @@ pub fn rig_with(config: Config) -> Rig {
         Arc::new(|life: &mut dyn FnMut()| life()),
     )
     .unwrap();
-    let share = pool.share(ShareLimits { concurrency: 100_000, queue: 0 });
+    let share = pool.share(ShareLimits { concurrency: 100_000, queue: 0, weight: 1 });
     Rig { pool, share, epoch, _alone: alone }
 }
 
