@@ -163,6 +163,53 @@ async fn equal_loops_share_the_processor() {
 }
 
 #[tokio::test]
+async fn one_call_of_a_task_computes_as_if_the_two_hundred_of_another_were_one() {
+    let gateway = with_workers(2).wat("loops", LOOPS).manifest("loops", LOOPS_MANIFEST);
+    let server = gateway.wat("single", LOOPS).manifest("single", LOOPS_MANIFEST).start();
+    let busy = || {
+        let begin = Instant::now();
+        let answer = Caller::get(&server, "/tasks/single/busy?0=200000000").answer();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+        let took = begin.elapsed();
+        (took, timing(&answer.to_lowercase(), "cpu"))
+    };
+    let times = || median((0..3).map(|_| busy().0).collect());
+    let quiet = Crowd::alone();
+    let alone = times();
+    // Long enough to be on the lowest level, where the loops are, most of the time.
+    let (_, cpu) = busy();
+    assert!(cpu > 40.0, "{cpu} ms of CPU time");
+    drop(quiet);
+    let crowd = Crowd::sunk(&server, "/tasks/loops/endless", 200);
+    let beside = times();
+    // A hundred times as long when runs take turns instead of tasks.
+    assert!(beside < alone * 5 / 2, "{beside:?}, and {alone:?} alone; {:?}", server.pool());
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn tasks_share_the_processor_by_the_weight_in_their_manifests() {
+    let manifest = |weight: u32| format!("[limits]\nwall = \"3s\"\ncpu = \"1m\"\nweight = {weight}\n");
+    let gateway = with_workers(1).wat("light", LOOPS).manifest("light", &manifest(1));
+    let server = gateway.wat("heavy", LOOPS).manifest("heavy", &manifest(3)).start();
+    let reply = server.get("/tasks/heavy").await;
+    assert_eq!(reply.json()["limits"]["weight"], 3);
+    let alone = Crowd::alone();
+    // The lighter one has more calls, which is to count for nothing.
+    let call = |task: &str| Caller::get(&server, &format!("/tasks/{task}/endless"));
+    let callers: [Vec<Caller>; 2] =
+        [(0..20).map(|_| call("light")).collect(), (0..5).map(|_| call("heavy")).collect()];
+    let [light, heavy] = callers.map(|callers| {
+        let cpu = callers.into_iter().map(|caller| timing(&caller.answer().to_lowercase(), "cpu"));
+        cpu.sum::<f64>()
+    });
+    drop(alone);
+    assert!(light > 100.0, "the loops hardly ran: {light} and {heavy} ms of CPU time");
+    // On their way down to the lowest level, in the first 200 ms, the number of calls counts.
+    assert!((2.0..4.0).contains(&(heavy / light)), "{light} and {heavy} ms of CPU time");
+}
+
+#[tokio::test]
 async fn a_guest_gives_way_at_its_next_check_of_the_epoch() {
     let (server, shared) = epoch_guests(1);
     // 20 million steps are several milliseconds: beyond the first quantum, so below level 0.

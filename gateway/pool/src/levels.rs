@@ -596,8 +596,7 @@ impl<P> Levels<P> {
 
 /// Adds a run at an end of a list.
 fn add<P>(nodes: &mut [Node<P>], which: usize, list: &mut List, index: u32, front: bool) {
-    let link =
-        if front { Link { prev: NIL, next: list.head } } else { Link { prev: list.tail, next: NIL } };
+    let link = if front { Link { prev: NIL, next: list.head } } else { Link { prev: list.tail, next: NIL } };
     list.len += 1;
     match link_mut(nodes, which, link.prev) {
         Some(prev) => prev.next = index,

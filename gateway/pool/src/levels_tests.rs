@@ -223,7 +223,9 @@ fn a_share_with_one_loop_gets_half_beside_one_with_a_thousand() {
         for _ in 0..1000 {
             arrive_of(&mut q, 0, of(0, 1));
         }
-        (0..theirs).for_each(|_| drop(arrive_of(&mut q, 1, of(1, 1))));
+        for _ in 0..theirs {
+            arrive_of(&mut q, 1, of(1, 1));
+        }
         sink_all(&mut q);
         let had = loops_of_shares(&mut q, workers, 20_000 * MS);
         let part = had[&1] as f64 / (had[&0] + had[&1]) as f64;

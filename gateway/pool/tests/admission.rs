@@ -179,7 +179,8 @@ fn a_permit_is_back_when_the_ticket_is_ready() {
 #[test]
 fn threads_that_enter_and_give_up_at_random_lose_no_permit() {
     let rig = rig_with(Config { max_runs: 3, ..crate::support::config(2) });
-    let shares: Vec<_> = (0..3).map(|_| rig.pool.share(ShareLimits { concurrency: 2, queue: 4, weight: 1 })).collect();
+    let shares: Vec<_> =
+        (0..3).map(|_| rig.pool.share(ShareLimits { concurrency: 2, queue: 4, weight: 1 })).collect();
     std::thread::scope(|scope| {
         for thread in 0..6_usize {
             let (shares, pool) = (&shares, &rig.pool);

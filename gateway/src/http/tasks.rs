@@ -142,6 +142,7 @@ fn ceilings(limits: &Limits) -> Value {
         "concurrency": limits.concurrency,
         "queue": limits.queue,
         "queue_wait": limits::duration(limits.queue_wait),
+        "weight": limits.weight,
     })
 }
 

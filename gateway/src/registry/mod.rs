@@ -29,7 +29,7 @@ mod tests;
 pub use grants::Variable;
 pub use manifest::{MANIFEST_BYTES_MAX, check_guest};
 pub use single::load_file;
-pub use task::{Counts, Route, Task};
+pub use task::{Counts, Route, Task, share_limits};
 
 use crate::error::{Error, Kind, LoadError};
 use crate::grants::Grants;
