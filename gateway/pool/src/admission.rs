@@ -2,8 +2,9 @@
 //! order in which returned permits are handed on.
 //!
 //! A permit that returns goes to the first waiter of the next share that has one and has room,
-//! round-robin over shares, so a share with 1,000 waiters delays another by one turn. Must not
-//! know what a permit is used for: no runs, levels or threads.
+//! round-robin over shares, so a share with 1,000 waiters delays another by one turn. A share's
+//! weight is kept here and read elsewhere. Must not know what a permit is used for: no runs, levels
+//! or threads.
 
 use crate::clock::Clock;
 use crate::lock::{Held, Lock};
