@@ -163,6 +163,48 @@ async fn equal_loops_share_the_processor() {
 }
 
 #[tokio::test]
+async fn one_call_of_a_task_computes_as_if_the_two_hundred_of_another_were_one() {
+    let gateway = with_workers(2).wat("loops", LOOPS).manifest("loops", LOOPS_MANIFEST);
+    let server = gateway.wat("single", LOOPS).manifest("single", LOOPS_MANIFEST).start();
+    let crowd = Crowd::sunk(&server, "/tasks/loops/endless", 200);
+    let before = server.pool().slices;
+    let answer = Caller::get(&server, "/tasks/single/busy?0=200000000").answer();
+    let slices = server.pool().slices - before;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    // Turns and not time, for which other load on the machine counts. Its own slices: one on each
+    // level on its way down, where it gets 7 ms, then one for 8 ms.
+    let cpu = timing(&answer.to_lowercase(), "cpu");
+    assert!(cpu > 40.0, "{cpu} ms of CPU time");
+    let own = 3.0 + (cpu - 7.0) / 8.0;
+    // On two workers it takes as long as alone if every second slice is its own, and two and a half
+    // times as long with five for each of them; it would be 200 if calls took turns, not tasks.
+    assert!((slices as f64) < 5.0 * own, "{slices} slices for {own} of its own; {:?}", server.pool());
+    drop(crowd);
+}
+
+#[tokio::test]
+async fn tasks_share_the_processor_by_the_weight_in_their_manifests() {
+    let manifest = |weight: u32| format!("[limits]\nwall = \"3s\"\ncpu = \"1m\"\nweight = {weight}\n");
+    let gateway = with_workers(1).wat("light", LOOPS).manifest("light", &manifest(1));
+    let server = gateway.wat("heavy", LOOPS).manifest("heavy", &manifest(3)).start();
+    let reply = server.get("/tasks/heavy").await;
+    assert_eq!(reply.json()["limits"]["weight"], 3);
+    let alone = Crowd::alone();
+    // The lighter one has more calls, which is to count for nothing.
+    let call = |task: &str| Caller::get(&server, &format!("/tasks/{task}/endless"));
+    let callers: [Vec<Caller>; 2] =
+        [(0..20).map(|_| call("light")).collect(), (0..5).map(|_| call("heavy")).collect()];
+    let [light, heavy] = callers.map(|callers| {
+        let cpu = callers.into_iter().map(|caller| timing(&caller.answer().to_lowercase(), "cpu"));
+        // On its way down to the lowest level each call gets 7 ms: there the number of calls counts.
+        cpu.map(|ms| ms - 7.0).sum::<f64>()
+    });
+    drop(alone);
+    assert!(light > 100.0, "the loops hardly ran: {light} and {heavy} ms of CPU time");
+    assert!((2.0..4.0).contains(&(heavy / light)), "{light} and {heavy} ms of CPU time");
+}
+
+#[tokio::test]
 async fn a_guest_gives_way_at_its_next_check_of_the_epoch() {
     let (server, shared) = epoch_guests(1);
     // 20 million steps are several milliseconds: beyond the first quantum, so below level 0.

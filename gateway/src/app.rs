@@ -10,7 +10,7 @@ use crate::error::LoadError;
 use crate::http::{self, Doors, Gateway};
 use crate::invoke::Invoker;
 use crate::limits::{self, Limits};
-use crate::registry::{Loader, Registry};
+use crate::registry::{Loader, Registry, share_limits};
 use crate::reload::Reloaded;
 use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime};
 use crate::task::TaskName;
@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use unblock_pool::{Pool, Share, ShareLimits, Stop};
+use unblock_pool::{Pool, Share, Stop};
 
 /// How long connections get to finish their last response once no run is left.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ impl Loader for TaskLoader {
     }
 
     fn share(&self, _name: &TaskName, limits: &Limits) -> Share {
-        self.pool.share(ShareLimits { concurrency: limits.concurrency, queue: limits.queue })
+        self.pool.share(share_limits(limits))
     }
 }
 

@@ -5,7 +5,7 @@
 //! read values, not how things run.
 
 use crate::access::Tokens;
-use crate::limits::{self, Ceilings, Limits};
+use crate::limits::{self, Ceilings, Limits, WEIGHT_MAX};
 use crate::runtime::engine::{self, Runs};
 use crate::telemetry::LogFormat;
 use crate::{http, registry, tls};
@@ -237,6 +237,15 @@ pub struct Flags {
         help_heading = "Default limits of a call (a manifest may ask for others)"
     )]
     pub queue_wait: String,
+    /// Default weight of a task's calls beside those of others, 1 to 100.
+    #[arg(
+        long,
+        env = "UNBLOCK_WEIGHT",
+        value_name = "N",
+        default_value = "1",
+        help_heading = "Default limits of a call (a manifest may ask for others)"
+    )]
+    pub weight: String,
     /// Most wall time a manifest gets.
     #[arg(
         long,
@@ -317,6 +326,15 @@ pub struct Flags {
         help_heading = "Ceilings (cap what manifests ask for)"
     )]
     pub max_queue_wait: String,
+    /// Most weight a manifest gets.
+    #[arg(
+        long,
+        env = "UNBLOCK_MAX_WEIGHT",
+        value_name = "N",
+        default_value = "100",
+        help_heading = "Ceilings (cap what manifests ask for)"
+    )]
+    pub max_weight: String,
 }
 
 impl Flags {
@@ -537,6 +555,7 @@ fn default_limits(flags: &Flags, reader: &mut Reader) -> Limits {
         concurrency: reader.count("concurrency", &flags.concurrency, 1..=usize::MAX),
         queue: reader.count("queue", &flags.queue, 0..=usize::MAX),
         queue_wait: reader.time("queue-wait", &flags.queue_wait),
+        weight: reader.count("weight", &flags.weight, 1..=WEIGHT_MAX),
     }
 }
 
@@ -551,6 +570,7 @@ fn ceilings(flags: &Flags, reader: &mut Reader) -> Ceilings {
         concurrency: reader.count("max-concurrency", &flags.max_concurrency, 1..=usize::MAX),
         queue: reader.count("max-queue", &flags.max_queue, 0..=usize::MAX),
         queue_wait: reader.time("max-queue-wait", &flags.max_queue_wait),
+        weight: reader.count("max-weight", &flags.max_weight, 1..=WEIGHT_MAX),
     })
 }
 

@@ -13,6 +13,9 @@ pub const KIB: u64 = 1 << 10;
 /// One mebibyte, in bytes.
 pub const MIB: u64 = 1 << 20;
 
+/// The greatest [`Limits::weight`].
+pub const WEIGHT_MAX: usize = 100;
+
 /// The limits one call runs under, after merging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -35,6 +38,9 @@ pub struct Limits {
     pub queue: usize,
     /// How long a call may wait before its first slice; then 503 `queue-full`.
     pub queue_wait: Duration,
+    /// Processor time of this task beside that of others while all want more than there is, 1 to
+    /// [`WEIGHT_MAX`]: one of weight 3 gets three times what one of weight 1 gets.
+    pub weight: usize,
 }
 
 impl Default for Limits {
@@ -49,6 +55,7 @@ impl Default for Limits {
             concurrency: 256,
             queue: 1024,
             queue_wait: Duration::from_secs(5),
+            weight: 1,
         }
     }
 }
@@ -74,6 +81,8 @@ pub struct Wanted {
     pub queue: Option<usize>,
     /// See [`Limits::queue_wait`].
     pub queue_wait: Option<Duration>,
+    /// See [`Limits::weight`].
+    pub weight: Option<usize>,
 }
 
 /// The operator's ceilings: no manifest gets more than this.
@@ -92,6 +101,7 @@ impl Default for Ceilings {
             concurrency: 100_000,
             queue: 100_000,
             queue_wait: Duration::from_secs(60),
+            weight: WEIGHT_MAX,
         })
     }
 }
@@ -159,6 +169,7 @@ impl Limits {
                 duration,
                 &mut capped,
             ),
+            weight: cap("weight", wanted.weight, self.weight, top.weight, |n| n.to_string(), &mut capped),
         };
         (limits, capped)
     }
@@ -178,6 +189,7 @@ impl Limits {
             concurrency: Some(self.concurrency),
             queue: Some(self.queue),
             queue_wait: Some(self.queue_wait),
+            weight: Some(self.weight),
         };
         let (_, capped) = self.merge(&wanted, ceilings);
         let line = |Capped { limit, wanted, granted }| {

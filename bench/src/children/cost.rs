@@ -117,7 +117,7 @@ pub fn run(after: &Path, before_module: &Path, rounds: usize) -> anyhow::Result<
     let mut flags = super::gateway::config(Path::new("."), &[])?;
     flags.engine.runs = flags.engine.runs.with_count(16).map_err(anyhow::Error::msg)?;
     let core = app::core(&flags, tokio.handle().clone(), None)?;
-    let share = core.pool.share(ShareLimits { concurrency: 1, queue: 1 });
+    let share = core.pool.share(ShareLimits { concurrency: 1, queue: 1, weight: 1 });
     let measured = tokio.block_on(async {
         let permit = share.enter().await.map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
         let budget = Budget { queue_until: None, wall: Duration::MAX, cpu: Duration::MAX };

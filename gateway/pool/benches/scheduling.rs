@@ -91,7 +91,7 @@ impl Rig {
             bumped.fetch_add(1, Ordering::Relaxed);
         });
         let pool = Pool::new(config, interrupt, Arc::new(|life: &mut dyn FnMut()| life())).unwrap();
-        let share = pool.share(ShareLimits { concurrency: usize::MAX, queue: 0 });
+        let share = pool.share(ShareLimits { concurrency: usize::MAX, queue: 0, weight: 1 });
         Arc::new(Self {
             pool,
             share,

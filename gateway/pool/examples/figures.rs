@@ -48,7 +48,7 @@ fn pool(workers: usize, spin: Duration) -> (Pool, Share, Arc<AtomicU64>) {
         bumped.fetch_add(1, Ordering::Relaxed);
     });
     let pool = Pool::new(config, interrupt, Arc::new(|life: &mut dyn FnMut()| life())).unwrap();
-    let share = pool.share(ShareLimits { concurrency: 10_000, queue: 0 });
+    let share = pool.share(ShareLimits { concurrency: 10_000, queue: 0, weight: 1 });
     (pool, share, epoch)
 }
 

@@ -133,7 +133,7 @@ fn measure(title: &str, cores: [usize; 2], clock_ns: usize) {
         life();
     });
     let pool = Pool::new(config, Arc::new(|| {}), on_thread).unwrap();
-    let share = pool.share(ShareLimits { concurrency: 10_000, queue: 0 });
+    let share = pool.share(ShareLimits { concurrency: 10_000, queue: 0, weight: 1 });
     lock_figures();
     let mut flight: VecDeque<Ticket<u32>> = VecDeque::new();
     for i in 0..RUNS {

@@ -2,8 +2,9 @@
 //! order in which returned permits are handed on.
 //!
 //! A permit that returns goes to the first waiter of the next share that has one and has room,
-//! round-robin over shares, so a share with 1,000 waiters delays another by one turn. Must not
-//! know what a permit is used for: no runs, levels or threads.
+//! round-robin over shares, so a share with 1,000 waiters delays another by one turn. A share's
+//! weight is kept here and read elsewhere. Must not know what a permit is used for: no runs, levels
+//! or threads.
 
 use crate::clock::Clock;
 use crate::lock::{Held, Lock};
@@ -12,6 +13,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -30,6 +32,16 @@ pub struct ShareLimits {
     pub concurrency: usize,
     /// Waiters for one; more are refused.
     pub queue: usize,
+    /// How much CPU time the share's runs get beside those of others on the same level, 1 (normal)
+    /// to [`ShareLimits::WEIGHT_MAX`]; anything else is taken for the nearest of these. A share of
+    /// weight 3 gets three times what one of weight 1 gets, while both want more than there is. A
+    /// run keeps the weight of when it was submitted.
+    pub weight: u32,
+}
+
+impl ShareLimits {
+    /// The greatest weight: beside it, a share of weight 1 still gets a hundredth of the time.
+    pub const WEIGHT_MAX: u32 = 100;
 }
 
 /// Why a permit was not given.
@@ -83,7 +95,9 @@ struct State {
     shares_free: Vec<usize>,
     waiters: Vec<Waiter>,
     waiters_free: Vec<usize>,
-    /// Shares with waiters, the next one to be served first.
+    /// Shares that may have both waiters and room, the next one to be served first; each at most once.
+    /// One that turns out to have no waiter or no room leaves, and comes back when it has both again:
+    /// what is looked at in vain was paid for by whoever put it there.
     turn: VecDeque<usize>,
     idle_wakers: Vec<Waker>,
 }
@@ -94,6 +108,7 @@ struct ShareState {
     queue: usize,
     permits: usize,
     waiting: usize,
+    in_turn: bool,
     head: Option<usize>,
     tail: Option<usize>,
     last_return_ns: u64,
@@ -140,7 +155,8 @@ impl Admission {
             None => state.shares.push(fresh),
         }
         drop(state);
-        Share { core: Arc::new(ShareCore { admission: Arc::clone(self), index }) }
+        let weight = AtomicU32::new(weight(limits));
+        Share { core: Arc::new(ShareCore { admission: Arc::clone(self), index, weight }) }
     }
 
     /// Refuses all waiters and everybody who comes later.
@@ -148,8 +164,7 @@ impl Admission {
         let mut wakers = Vec::new();
         let mut state = self.lock();
         state.closed = true;
-        let turn = std::mem::take(&mut state.turn);
-        for share in turn {
+        for share in 0..state.shares.len() {
             while let Some(waiter) = state.shares.get(share).and_then(|s| s.head) {
                 state.leave_queue(waiter);
                 state.refused += 1;
@@ -193,6 +208,7 @@ impl Admission {
         if let Some(s) = state.shares.get_mut(share) {
             s.returned(now_ns);
         }
+        state.take_turns(share);
         let granted = state.grant_next(self.runs_max);
         if state.permits == 0 {
             idle = std::mem::take(&mut state.idle_wakers);
@@ -218,27 +234,33 @@ impl State {
         if self.permits >= runs_max {
             return None;
         }
-        for _ in 0..self.turn.len() {
-            let share = self.turn.pop_front()?;
-            let Some(s) = self.shares.get(share) else {
+        while let Some(share) = self.turn.pop_front() {
+            let Some(s) = self.shares.get_mut(share) else {
                 continue;
             };
-            let (room, head) = (s.permits < s.concurrency, s.head);
-            let Some(waiter) = head else { continue };
-            if !room {
-                self.turn.push_back(share);
+            s.in_turn = false;
+            let Some(waiter) = s.head.filter(|_| s.permits < s.concurrency) else {
                 continue;
-            }
+            };
             self.leave_queue(waiter);
             self.count_in(share);
-            if self.shares.get(share).is_some_and(|s| s.waiting > 0) {
-                self.turn.push_back(share);
-            }
+            self.take_turns(share);
             let w = self.waiters.get_mut(waiter)?;
             w.standing = Standing::Granted;
             return w.waker.take();
         }
         None
+    }
+
+    /// Lets a share take turns, if it has waiters and room.
+    fn take_turns(&mut self, share: usize) {
+        if let Some(s) = self.shares.get_mut(share)
+            && s.waiting > 0
+            && s.permits < s.concurrency
+            && !std::mem::replace(&mut s.in_turn, true)
+        {
+            self.turn.push_back(share);
+        }
     }
 
     fn grant_all(&mut self, runs_max: usize) -> Vec<Waker> {
@@ -275,11 +297,9 @@ impl State {
         if let Some(s) = self.shares.get_mut(share) {
             s.waiting += 1;
             s.tail = Some(index);
-            if s.head.is_none() {
-                s.head = Some(index);
-                self.turn.push_back(share);
-            }
+            s.head = s.head.or(Some(index));
         }
+        self.take_turns(share);
         index
     }
 
@@ -346,9 +366,15 @@ impl ShareState {
     }
 }
 
+/// The weight within its range.
+fn weight(limits: ShareLimits) -> u32 {
+    limits.weight.clamp(1, ShareLimits::WEIGHT_MAX)
+}
+
 struct ShareCore {
     admission: Arc<Admission>,
     index: usize,
+    weight: AtomicU32,
 }
 
 impl Drop for ShareCore {
@@ -356,7 +382,9 @@ impl Drop for ShareCore {
     fn drop(&mut self) {
         let mut state = self.admission.lock();
         let index = self.index;
-        state.turn.retain(|&s| s != index);
+        if state.shares.get(index).is_some_and(|s| s.in_turn) {
+            state.turn.retain(|&s| s != index);
+        }
         state.shares_free.push(index);
     }
 }
@@ -415,11 +443,13 @@ impl Share {
     /// out at once.
     pub fn set_limits(&self, limits: ShareLimits) {
         let admission = &self.core.admission;
+        self.core.weight.store(weight(limits), Ordering::Relaxed);
         let mut state = admission.lock();
         if let Some(s) = state.shares.get_mut(self.core.index) {
             s.concurrency = limits.concurrency.max(1);
             s.queue = limits.queue;
         }
+        state.take_turns(self.core.index);
         let wakers = state.grant_all(admission.runs_max);
         drop(state);
         wake_all(wakers);
@@ -528,9 +558,6 @@ impl Drop for Enter {
         let standing = state.waiters.get(waiter).map_or(Standing::Refused, |w| w.standing);
         if standing == Standing::Waiting {
             state.leave_queue(waiter);
-            if state.shares.get(core.index).is_some_and(|s| s.waiting == 0) {
-                state.turn.retain(|&s| s != core.index);
-            }
         }
         let old = state.free_waiter(waiter);
         drop(state);
@@ -553,8 +580,80 @@ impl fmt::Debug for Permit {
     }
 }
 
+impl Permit {
+    /// The share's number, which is nobody else's while the permit is out.
+    pub(crate) fn share(&self) -> u32 {
+        u32::try_from(self.core.index).unwrap_or(0)
+    }
+
+    /// The share's weight at this moment, within its range.
+    pub(crate) fn weight(&self) -> u32 {
+        self.core.weight.load(Ordering::Relaxed)
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.core.admission.give_back(self.core.index);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+
+    fn poll(enter: Pin<&mut Enter>) -> Poll<Result<Permit, Refused>> {
+        enter.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn shares_that_wait_at_their_ceiling_are_not_looked_at_when_others_return_permits() {
+        let admission = Admission::new(Clock::new(), 10_000);
+        let one = ShareLimits { concurrency: 1, queue: 1, weight: 1 };
+        let narrow: Vec<_> = (0..1000).map(|_| admission.share(one)).collect();
+        let mut permits: Vec<_> = narrow.iter().map(|share| share.try_enter().unwrap()).collect();
+        let mut waiters: Vec<_> = narrow.iter().map(|share| Box::pin(share.enter())).collect();
+        for waiter in &mut waiters {
+            assert!(poll(waiter.as_mut()).is_pending());
+        }
+        assert_eq!(admission.lock().turn.len(), 0);
+        // Back in turn by room of their own, which they lose again before the machine has any.
+        let wide = admission.share(ShareLimits { concurrency: 9000, ..one });
+        let mut others: Vec<_> = (0..9000).map(|_| wide.try_enter().unwrap()).collect();
+        narrow.iter().for_each(|share| share.set_limits(ShareLimits { concurrency: 2, ..one }));
+        narrow.iter().for_each(|share| share.set_limits(one));
+        assert_eq!(admission.lock().turn.len(), 1000);
+        let mut next = pin!(wide.enter());
+        assert!(poll(next.as_mut()).is_pending());
+        others.pop();
+        assert!(poll(next.as_mut()).is_ready(), "behind a thousand that have no room");
+        assert_eq!(admission.lock().turn.len(), 0, "they were looked at once");
+        // Each comes back with its own permit.
+        for waiter in &mut waiters {
+            assert!(poll(waiter.as_mut()).is_pending());
+            permits.remove(0);
+            assert!(poll(waiter.as_mut()).is_ready());
+        }
+        assert_eq!(admission.lock().turn.len(), 0);
+    }
+
+    #[test]
+    fn a_share_that_is_gone_leaves_no_turn_to_the_next_of_its_number() {
+        let admission = Admission::new(Clock::new(), 1);
+        let limits = ShareLimits { concurrency: 1, queue: 1, weight: 1 };
+        let holder = admission.share(limits);
+        let permit = holder.try_enter().unwrap();
+        let gone = admission.share(limits);
+        let mut waiter = Box::pin(gone.enter());
+        assert!(poll(waiter.as_mut()).is_pending());
+        drop((waiter, gone));
+        let heir = admission.share(limits);
+        let mut waiter = pin!(heir.enter());
+        assert!(poll(waiter.as_mut()).is_pending());
+        assert_eq!(admission.lock().turn.len(), 1);
+        drop(permit);
+        assert!(poll(waiter.as_mut()).is_ready());
     }
 }

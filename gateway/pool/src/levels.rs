@@ -1,11 +1,15 @@
-//! Which run is next: a multi-level feedback queue with demotion, carried quanta and ageing.
+//! Which run is next: a multi-level feedback queue with demotion, carried quanta and ageing. Within
+//! a level the shares take turns (`turns.rs`), and the runs of a share come in order of arrival.
 //!
 //! Owns the order of runs and nothing else. Must not know threads, clocks, atomics, futures or
 //! wakers: time comes in as nanoseconds, so that every rule below is tested with a fake clock.
 //!
 //! Runs live in a slab and are linked by index, so that taking one out of the middle of a level
 //! (a stopped run goes to the front of everything) costs the same with 10 and 10,000 waiting.
-//! Lane 0 is the urgent lane: runs that only have to be dropped. Lane `l + 1` is level `l`.
+//! Lane 0 is the urgent lane: runs that only have to be dropped. Lane `l + 1` is level `l`. A run that
+//! waits is in two lists: its lane's, by waiting time, and (but for urgent ones) that of its share there.
+
+use crate::turns::{EMPTY, List, NIL, Turns};
 
 /// Levels beyond this are cut: the lanes are summarised in 32 bits, and a quantum that doubles
 /// 16 times is longer than any call.
@@ -15,8 +19,18 @@ pub(crate) const LEVELS_MAX: usize = 16;
 /// take the workers for a long stretch after a busy spell.
 const CREDIT_GRANTS_MAX: i64 = 2;
 
-const NIL: u32 = u32::MAX;
 const URGENT: usize = 0;
+
+/// The two lists that link a run.
+const OF_LANE: usize = 0;
+const OF_SHARE: usize = 1;
+
+/// Whose a run is, and how much of a level's time that share gets beside others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stake {
+    pub(crate) share: u32,
+    pub(crate) weight: u32,
+}
 
 /// How the queue orders runs.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +108,7 @@ pub(crate) struct Taken {
 struct Node<P> {
     generation: u32,
     payload: Option<P>,
+    stake: Stake,
     place: Place,
     level: usize,
     /// Part of the level's quantum that is used; survives waits.
@@ -102,22 +117,20 @@ struct Node<P> {
     since_ns: u64,
     /// When it joined its lane; a preempted run that goes to the front keeps the time as well.
     queued_ns: u64,
-    /// Goes to the front of its level when it yields: it was preempted.
+    /// Goes to the front of its share's runs when it yields: it was preempted.
     keeps_place: bool,
     aged: bool,
     urgent: bool,
+    links: [Link; 2],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Link {
     prev: u32,
     next: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Lane {
-    head: u32,
-    tail: u32,
-    len: usize,
-}
-
-const EMPTY: Lane = Lane { head: NIL, tail: NIL, len: 0 };
+const LOOSE: Link = Link { prev: NIL, next: NIL };
 
 /// The queue. `P` is what the pool keeps per run.
 #[derive(Debug)]
@@ -125,7 +138,12 @@ pub(crate) struct Levels<P> {
     policy: Policy,
     nodes: Vec<Node<P>>,
     free: Vec<u32>,
-    lanes: Vec<Lane>,
+    /// All runs that wait, per lane, by waiting time.
+    lanes: Vec<List>,
+    /// A bit per lane that is not empty, lane 0 the lowest.
+    bitmap: u32,
+    /// The same per level, by whose turn it is.
+    turns: Vec<Turns>,
     /// Slices running per level, without those granted by ageing.
     running: Vec<usize>,
     /// All slices running, also aged and urgent ones.
@@ -154,6 +172,8 @@ impl<P> Levels<P> {
             nodes: Vec::new(),
             free: Vec::new(),
             lanes: vec![EMPTY; levels + 1],
+            bitmap: 0,
+            turns: (0..levels).map(|_| Turns::new()).collect(),
             running: vec![0; levels],
             running_total: 0,
             urgent_running: 0,
@@ -187,17 +207,18 @@ impl<P> Levels<P> {
     }
 
     /// Takes a new run in, at level 0 and not yet queued.
-    pub(crate) fn insert(&mut self, payload: P) -> Key {
+    pub(crate) fn insert(&mut self, payload: P, stake: Stake) -> Key {
         self.live += 1;
+        self.turns.iter_mut().for_each(|turns| turns.open(stake.share));
         if let Some(index) = self.free.pop()
             && let Some(node) = self.nodes.get_mut(index as usize)
         {
             let generation = node.generation.wrapping_add(1);
-            *node = Node::new(generation, payload);
+            *node = Node::new(generation, payload, stake);
             return Key { index, generation };
         }
         let index = u32::try_from(self.nodes.len()).unwrap_or(NIL);
-        self.nodes.push(Node::new(0, payload));
+        self.nodes.push(Node::new(0, payload, stake));
         Key { index, generation: 0 }
     }
 
@@ -250,8 +271,8 @@ impl<P> Levels<P> {
         }
     }
 
-    /// The lane the next slice would come from by its rank alone, and since when its first run
-    /// waits. Smaller is more pressing, also between queues.
+    /// The lane the next slice would come from by its rank alone, and since when a run waits there
+    /// (the first of all shares). Smaller is more pressing, also between queues.
     pub(crate) fn pressing(&self) -> Option<(u32, u64)> {
         let lane = self.best_lane()?;
         let head = self.nodes.get(self.lanes.get(lane)?.head as usize)?;
@@ -274,7 +295,7 @@ impl<P> Levels<P> {
     }
 
     /// The next slice: what is to be dropped, then a level whose guaranteed share is due, then
-    /// the best level.
+    /// the best level; there the first run of the share whose turn it is.
     pub(crate) fn take(&mut self) -> Option<Taken> {
         let best = self.best_lane()?;
         let mut lane = best;
@@ -285,8 +306,21 @@ impl<P> Levels<P> {
             lane = level + 1;
             aged = true;
         }
-        let index = self.lanes.get(lane)?.head;
-        self.unlink(index, lane);
+        let index = match lane.checked_sub(1) {
+            None => {
+                let index = self.lanes.get(URGENT)?.head;
+                self.cut_from_lane(index, URGENT);
+                index
+            }
+            Some(level) => {
+                let turns = self.turns.get_mut(level)?;
+                let (share, index) = turns.next()?;
+                cut(&mut self.nodes, OF_SHARE, turns.runs(share)?, index);
+                turns.serve(share);
+                self.cut_from_lane(index, lane);
+                index
+            }
+        };
         let base_ns = self.policy.quantum_ns;
         let urgent = lane == URGENT;
         let node = self.nodes.get_mut(index as usize)?;
@@ -321,7 +355,7 @@ impl<P> Levels<P> {
 
     /// The lowest level below `best` whose share is due.
     fn due_level(&self, best: usize) -> Option<usize> {
-        if self.aged_running >= self.policy.aged_max {
+        if self.aged_running >= self.policy.aged_max || self.bitmap >> best <= 1 {
             return None;
         }
         let threshold = self.grant_cost_ns(self.policy.quantum_ns);
@@ -396,11 +430,14 @@ impl<P> Levels<P> {
         let Some(node) = self.node(key).filter(|n| n.place == Place::Running) else {
             return false;
         };
-        let (level, aged, urgent) = (node.level, node.aged, node.urgent);
+        let (level, aged, urgent, stake) = (node.level, node.aged, node.urgent, node.stake);
         self.running_total -= 1;
         if urgent {
             self.urgent_running -= 1;
             return true;
+        }
+        if let Some(turns) = self.turns.get_mut(level) {
+            turns.charge(stake.share, stake.weight, used_ns);
         }
         let base_ns = self.policy.quantum_ns;
         if aged {
@@ -459,11 +496,11 @@ impl<P> Levels<P> {
 
     /// One bit per non-empty lane, the best one lowest.
     pub(crate) fn bitmap(&self) -> u32 {
-        self.lanes.iter().enumerate().fold(0, |bits, (lane, l)| bits | u32::from(l.len > 0) << lane)
+        self.bitmap
     }
 
     fn best_lane(&self) -> Option<usize> {
-        self.lanes.iter().position(|l| l.len > 0)
+        (self.bitmap != 0).then(|| self.bitmap.trailing_zeros() as usize)
     }
 
     /// Is something waiting that a running slice should make room for?
@@ -511,62 +548,95 @@ impl<P> Levels<P> {
         self.aged_slices
     }
 
-    fn link(&mut self, index: u32, lane_index: usize, front: bool) {
-        let Some(lane) = self.lanes.get_mut(lane_index) else {
-            return;
-        };
-        let (prev, next) = if front { (NIL, lane.head) } else { (lane.tail, NIL) };
-        lane.len += 1;
-        if prev == NIL {
-            lane.head = index;
-        }
-        if next == NIL {
-            lane.tail = index;
-        }
-        if let Some(n) = self.nodes.get_mut(prev as usize) {
-            n.next = index;
-        }
-        if let Some(n) = self.nodes.get_mut(next as usize) {
-            n.prev = index;
-        }
-        if let Some(n) = self.nodes.get_mut(index as usize) {
-            n.prev = prev;
-            n.next = next;
-            n.place = Place::Queued { lane: lane_index };
-        }
-    }
-
-    fn unlink(&mut self, index: u32, lane_index: usize) {
+    fn link(&mut self, index: u32, lane: usize, front: bool) {
         let Some(node) = self.nodes.get_mut(index as usize) else {
             return;
         };
-        let (prev, next) = (node.prev, node.next);
-        node.prev = NIL;
-        node.next = NIL;
+        node.place = Place::Queued { lane };
+        let (share, queued_ns) = (node.stake.share, node.queued_ns);
+        if let Some(list) = self.lanes.get_mut(lane) {
+            // What goes first in its share need not have waited longest of all.
+            let head = self.nodes.get(list.head as usize);
+            let first = front && head.is_none_or(|head| queued_ns <= head.queued_ns);
+            add(&mut self.nodes, OF_LANE, list, index, first);
+            self.bitmap |= 1 << lane;
+        }
+        if let Some(turns) = lane.checked_sub(1).and_then(|level| self.turns.get_mut(level))
+            && let Some(list) = turns.runs(share)
+        {
+            add(&mut self.nodes, OF_SHARE, list, index, front);
+            turns.joined(share);
+        }
+    }
+
+    fn unlink(&mut self, index: u32, lane: usize) {
+        let Some(node) = self.nodes.get_mut(index as usize) else {
+            return;
+        };
         node.place = Place::Parked;
-        if let Some(n) = self.nodes.get_mut(prev as usize) {
-            n.next = next;
+        let share = node.stake.share;
+        self.cut_from_lane(index, lane);
+        if let Some(turns) = lane.checked_sub(1).and_then(|level| self.turns.get_mut(level))
+            && let Some(list) = turns.runs(share)
+        {
+            cut(&mut self.nodes, OF_SHARE, list, index);
+            turns.left(share);
         }
-        if let Some(n) = self.nodes.get_mut(next as usize) {
-            n.prev = prev;
-        }
-        if let Some(lane) = self.lanes.get_mut(lane_index) {
-            lane.len -= 1;
-            if prev == NIL {
-                lane.head = next;
-            }
-            if next == NIL {
-                lane.tail = prev;
+    }
+
+    fn cut_from_lane(&mut self, index: u32, lane: usize) {
+        if let Some(list) = self.lanes.get_mut(lane) {
+            cut(&mut self.nodes, OF_LANE, list, index);
+            if list.len == 0 {
+                self.bitmap &= !(1 << lane);
             }
         }
     }
 }
 
+/// Adds a run at an end of a list.
+fn add<P>(nodes: &mut [Node<P>], which: usize, list: &mut List, index: u32, front: bool) {
+    let link = if front { Link { prev: NIL, next: list.head } } else { Link { prev: list.tail, next: NIL } };
+    list.len += 1;
+    match link_mut(nodes, which, link.prev) {
+        Some(prev) => prev.next = index,
+        None => list.head = index,
+    }
+    match link_mut(nodes, which, link.next) {
+        Some(next) => next.prev = index,
+        None => list.tail = index,
+    }
+    if let Some(own) = link_mut(nodes, which, index) {
+        *own = link;
+    }
+}
+
+/// Takes a run out of the list it is in.
+fn cut<P>(nodes: &mut [Node<P>], which: usize, list: &mut List, index: u32) {
+    let Some(link) = link_mut(nodes, which, index).map(|own| std::mem::replace(own, LOOSE)) else {
+        return;
+    };
+    list.len -= 1;
+    match link_mut(nodes, which, link.prev) {
+        Some(prev) => prev.next = link.next,
+        None => list.head = link.next,
+    }
+    match link_mut(nodes, which, link.next) {
+        Some(next) => next.prev = link.prev,
+        None => list.tail = link.prev,
+    }
+}
+
+fn link_mut<P>(nodes: &mut [Node<P>], which: usize, index: u32) -> Option<&mut Link> {
+    nodes.get_mut(index as usize).and_then(|node| node.links.get_mut(which))
+}
+
 impl<P> Node<P> {
-    fn new(generation: u32, payload: P) -> Self {
+    fn new(generation: u32, payload: P, stake: Stake) -> Self {
         Self {
             generation,
             payload: Some(payload),
+            stake,
             place: Place::Parked,
             level: 0,
             used_ns: 0,
@@ -575,8 +645,7 @@ impl<P> Node<P> {
             keeps_place: false,
             aged: false,
             urgent: false,
-            prev: NIL,
-            next: NIL,
+            links: [LOOSE; 2],
         }
     }
 }

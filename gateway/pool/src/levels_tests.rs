@@ -14,8 +14,15 @@ fn levels() -> Levels<u32> {
     Levels::new(policy())
 }
 
+/// Whose runs are those of tests in which shares don't matter.
+const ONLY: Stake = Stake { share: 0, weight: 1 };
+
 fn arrive(q: &mut Levels<u32>, name: u32) -> Key {
-    let key = q.insert(name);
+    arrive_of(q, name, ONLY)
+}
+
+fn arrive_of(q: &mut Levels<u32>, name: u32, stake: Stake) -> Key {
+    let key = q.insert(name, stake);
     assert!(q.enqueue(key, Why::Arrival, 0));
     key
 }
@@ -169,6 +176,174 @@ fn a_key_of_a_run_that_is_gone_means_nothing() {
     assert_eq!(Key::from_bits(new.to_bits()), new);
 }
 
+fn of(share: u32, weight: u32) -> Stake {
+    Stake { share, weight }
+}
+
+/// Lets whatever is next use its whole quantum, on so many workers, for so long; returns the CPU
+/// time each share had. Runs are named by their share.
+fn loops_of_shares(q: &mut Levels<u32>, workers: usize, total_ns: u64) -> HashMap<u32, u64> {
+    let mut had = HashMap::new();
+    let mut running: Vec<Option<(u64, Taken)>> = vec![None; workers];
+    let mut now = 0;
+    while now < total_ns {
+        for worker in &mut running {
+            if worker.is_none() {
+                *worker = q.take().map(|taken| (now + taken.quantum_ns, taken));
+            }
+        }
+        now = running.iter().flatten().map(|r| r.0).min().unwrap();
+        for worker in &mut running {
+            if let Some((end, taken)) = *worker
+                && end <= now
+            {
+                *had.entry(*q.payload_mut(taken.key).unwrap()).or_default() += taken.quantum_ns;
+                q.end_slice(taken.key, taken.quantum_ns, now, false);
+                assert!(q.enqueue(taken.key, Why::Yield, now));
+                *worker = None;
+            }
+        }
+    }
+    had
+}
+
+/// Lets all runs sink to the lowest level. On the way down the number of runs counts.
+fn sink_all(q: &mut Levels<u32>) {
+    while q.waiting(3) < q.len() {
+        let taken = q.take().unwrap();
+        q.end_slice(taken.key, taken.quantum_ns, 0, false);
+        q.enqueue(taken.key, Why::Yield, 0);
+    }
+}
+
+#[test]
+fn a_share_with_one_loop_gets_half_beside_one_with_a_thousand() {
+    for (workers, theirs) in [(1, 1), (2, 2), (8, 8)] {
+        let mut q = levels();
+        for _ in 0..1000 {
+            arrive_of(&mut q, 0, of(0, 1));
+        }
+        for _ in 0..theirs {
+            arrive_of(&mut q, 1, of(1, 1));
+        }
+        sink_all(&mut q);
+        let had = loops_of_shares(&mut q, workers, 20_000 * MS);
+        let part = had[&1] as f64 / (had[&0] + had[&1]) as f64;
+        assert!((0.45..0.55).contains(&part), "{workers} workers: {part}");
+    }
+}
+
+#[test]
+fn a_share_whose_loops_are_too_few_for_its_part_is_never_kept_waiting() {
+    let mut q = levels();
+    for _ in 0..1000 {
+        arrive_of(&mut q, 0, of(0, 1));
+    }
+    arrive_of(&mut q, 1, of(1, 1));
+    sink_all(&mut q);
+    let had = loops_of_shares(&mut q, 4, 10_000 * MS);
+    assert!(had[&1] > 9_900 * MS, "its one loop could have had 10 s of one worker: {had:?}");
+}
+
+#[test]
+fn shares_get_time_by_their_weight_whatever_the_number_of_their_runs() {
+    for (weights, counts) in [([3, 1], [10, 10]), ([3, 1], [2, 500]), ([1, 100], [500, 3])] {
+        let mut q = levels();
+        for share in [0, 1] {
+            for _ in 0..counts[share] {
+                let share = u32::try_from(share).unwrap();
+                arrive_of(&mut q, share, of(share, weights[share as usize]));
+            }
+        }
+        sink_all(&mut q);
+        let had = loops_of_shares(&mut q, 1, 50_000 * MS);
+        let found = had[&0] as f64 / had[&1] as f64;
+        let wanted = f64::from(weights[0]) / f64::from(weights[1]);
+        assert!((0.95 * wanted..1.05 * wanted).contains(&found), "{weights:?} {counts:?}: {found}");
+    }
+}
+
+#[test]
+fn a_hundred_shares_get_the_same() {
+    let mut q = levels();
+    for share in 0..100 {
+        for _ in 0..=share {
+            arrive_of(&mut q, share, of(share, 1));
+        }
+    }
+    sink_all(&mut q);
+    let had = loops_of_shares(&mut q, 2, 80_000 * MS);
+    let (least, most) = (had.values().min().unwrap(), had.values().max().unwrap());
+    assert_eq!(had.len(), 100);
+    assert!(most - least <= 3 * 8 * MS, "{least} to {most}");
+}
+
+#[test]
+fn short_runs_of_one_share_don_t_wait_for_the_crowd_of_another() {
+    for crowd in [10, 100_000] {
+        let mut q = levels();
+        for _ in 0..crowd {
+            arrive_of(&mut q, 0, of(0, 1));
+        }
+        for _ in 0..100 {
+            let taken = q.take().unwrap();
+            let key = arrive_of(&mut q, 1, of(1, 1));
+            // What runs at the moment ends, and its share sends the next.
+            q.remove(taken.key, MS / 10);
+            arrive_of(&mut q, 0, of(0, 1));
+            let next = q.take().unwrap();
+            assert_eq!(next.key, key, "{crowd} others");
+            q.remove(key, MS / 10);
+        }
+    }
+}
+
+#[test]
+fn a_share_that_was_idle_takes_turns_at_once() {
+    let mut q = levels();
+    for _ in 0..10 {
+        arrive_of(&mut q, 0, of(0, 1));
+    }
+    loops_of_shares(&mut q, 1, 10_000 * MS);
+    for _ in 0..10 {
+        arrive_of(&mut q, 1, of(1, 1));
+    }
+    sink_all(&mut q);
+    let had = loops_of_shares(&mut q, 1, 1_000 * MS);
+    let part = had[&1] as f64 / (had[&0] + had[&1]) as f64;
+    assert!((0.45..0.55).contains(&part), "ten seconds of nothing are no credit: {part}");
+}
+
+#[test]
+fn a_preempted_run_is_the_next_of_its_share_not_of_all() {
+    let mut q = levels();
+    let (a, b) = (arrive_of(&mut q, 0, of(0, 1)), arrive_of(&mut q, 0, of(0, 1)));
+    let other = arrive_of(&mut q, 1, of(1, 1));
+    assert_eq!(q.take().unwrap().key, a);
+    q.end_slice(a, MS / 4, 0, true);
+    q.enqueue(a, Why::Yield, 0);
+    let order: Vec<_> = (0..3).map(|_| q.take().unwrap().key).collect();
+    assert_eq!(order, [other, a, b]);
+}
+
+#[test]
+fn what_a_queue_shows_is_its_oldest_run_whoever_s_turn_it_is() {
+    let mut q = levels();
+    let a = arrive_of(&mut q, 0, of(0, 1));
+    assert_eq!(q.take().unwrap().key, a);
+    q.end_slice(a, MS / 2, 0, false);
+    let b = q.insert(1, of(0, 1));
+    q.enqueue(b, Why::Arrival, 100);
+    let c = q.insert(2, of(1, 1));
+    q.enqueue(c, Why::Arrival, 200);
+    q.enqueue(a, Why::Yield, 300);
+    assert_eq!(q.pressing(), Some((1, 100)));
+    assert_eq!(q.take().unwrap().key, c, "it had nothing yet");
+    assert_eq!(q.pressing(), Some((1, 100)));
+    assert_eq!(q.take().unwrap().key, b);
+    assert_eq!(q.pressing(), Some((1, 300)));
+}
+
 /// Serves an endless stream of short runs beside what is in the queue already; returns the
 /// time each level had.
 fn under_a_stream(q: &mut Levels<u32>, workers: usize, short_ns: u64, total_ns: u64) -> [u64; 4] {
@@ -259,7 +434,7 @@ fn every_level_below_the_top_gets_its_share() {
             let name = *q.payload_mut(taken.key).unwrap();
             q.remove(taken.key, MS);
             // A fresh one in its place on the same level.
-            let key = q.insert(name);
+            let key = q.insert(name, ONLY);
             if let Some(node) = q.node_mut(key) {
                 node.level = taken.level;
             }
@@ -330,7 +505,7 @@ proptest! {
             match step {
                 Step::Arrive => {
                     let name = u32::try_from(name).unwrap();
-                    let key = arrive(&mut q, name);
+                    let key = arrive_of(&mut q, name, of(name % 3, 1 + name % 2));
                     prop_assert!(names.insert(key, name).is_none());
                     queued.push_back(key);
                 }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `admission.rs` | who may come in: permits, waiting rooms, the retry hint |
 //! | `levels.rs` | which run is next: levels, quanta, ageing; pure |
+//! | `turns.rs` | within a level: which share is next; pure |
 //! | `run.rs` | one run: states, budgets, verdict, ticket |
 //! | `shared.rs` | one queue: the state behind its mutex, and its steps |
 //! | `peers.rs` | what the queues of a pool show each other |
@@ -21,10 +22,13 @@
 //!   levels, and an arrival interrupts them at once. (Runs that have not had their first
 //!   quantum yet are all equal: a thousand *new* loops delay a newcomer by about one quantum
 //!   each, until they have sunk.)
+//! - Within a level, shares that have runs waiting take turns: each gets CPU time by its weight
+//!   ([`ShareLimits::weight`]), whatever the number of its runs. Between levels the number counts: a
+//!   share whose runs all end within their first quanta comes before one whose runs are long.
 //! - Each level that waits gets `1 / guaranteed_share` of the workers' time, in slices of the
 //!   base quantum that arrivals don't cut short, on at most half of the workers (rounded up) at
 //!   once: with one worker that is what a short run may have to wait.
-//! - With more than [`Config::workers_per_queue`] workers there are several queues, and the two rules
+//! - With more than [`Config::workers_per_queue`] workers there are several queues, and the three rules
 //!   above hold in each: a worker without work, or with longer work, serves the others too.
 //! - A stop (ticket dropped, deadline, budget, [`Pool::stop_all`]) takes effect at the run's next
 //!   verdict, or at once if it is queued or parked; its future is dropped on a worker, then its
@@ -55,6 +59,7 @@ mod run;
 mod shared;
 mod sync;
 mod ticker;
+mod turns;
 mod worker;
 
 pub use admission::{Enter, Permit, Refused, Share, ShareLimits};

@@ -2,7 +2,7 @@
 //! pool runs: [`Signal`], [`Once8`] and [`Levels`] under a mutex.
 
 use super::*;
-use crate::levels::{Key, Levels, Place, Policy, Why};
+use crate::levels::{Key, Levels, Place, Policy, Stake, Why};
 use loom::sync::{Arc, Mutex};
 
 fn levels() -> Levels<u32> {
@@ -19,7 +19,7 @@ impl Hall {
     fn arrive(&self) {
         let worker = {
             let mut state = self.state.lock().unwrap();
-            let key = state.0.insert(1);
+            let key = state.0.insert(1, Stake { share: 0, weight: 1 });
             assert!(state.0.enqueue(key, Why::Arrival, 0));
             state.1.pop()
         };
@@ -184,7 +184,7 @@ impl One {
 fn loom_a_stop_is_never_lost_when_the_run_parks() {
     loom::model(|| {
         let mut queue = levels();
-        let key = queue.insert(1);
+        let key = queue.insert(1, Stake { share: 0, weight: 1 });
         queue.enqueue(key, Why::Arrival, 0);
         queue.take();
         let run = Arc::new(One { stop: Once8::new(), queue: Mutex::new(queue), key });
@@ -212,7 +212,7 @@ fn loom_a_stop_is_never_lost_when_the_run_parks() {
 fn loom_stops_and_a_wake_leave_the_run_urgent() {
     loom::model(|| {
         let mut queue = levels();
-        let key = queue.insert(1);
+        let key = queue.insert(1, Stake { share: 0, weight: 1 });
         queue.enqueue(key, Why::Arrival, 0);
         queue.take();
         queue.end_slice(key, 0, 0, false);

@@ -16,7 +16,7 @@
 
 use crate::admission::Permit;
 use crate::clock::{Clocks, NEVER_NS, SHORT_SLICE_NS, nanos, thread_cpu_ns};
-use crate::levels::{Key, Taken};
+use crate::levels::{Key, Stake, Taken};
 use crate::shared::{Ready, Shared};
 use crate::sync::Once8;
 use async_task::{FallibleTask, Runnable, ScheduleInfo, WithInfo};
@@ -512,10 +512,11 @@ where
     Fut: Future<Output = T> + Send + 'static,
 {
     let core = Arc::new(Core::new(Arc::clone(shared), budget));
+    let stake = Stake { share: permit.share(), weight: permit.weight() };
     let (ready, task) = async_task::Builder::new()
         .metadata(Arc::clone(&core))
         .spawn(|core: &Arc<Core>| drive(Arc::clone(core), permit, start), WithInfo(schedule));
-    shared.arrive(Arc::clone(&core), ready);
+    shared.arrive(Arc::clone(&core), ready, stake);
     Ticket { task: Some(task.fallible()), core }
 }
 

@@ -8,7 +8,7 @@
 
 use crate::Stats;
 use crate::clock::{Clock, NEVER_NS};
-use crate::levels::{Key, Levels, Place, Taken, Why};
+use crate::levels::{Key, Levels, Place, Stake, Taken, Why};
 use crate::lock::{Held, Lock};
 use crate::peers::{Board, Line, Peers};
 use crate::run::{Core, Ended, Stop};
@@ -210,17 +210,13 @@ impl Shared {
     }
 
     /// A new run.
-    pub(crate) fn arrive(&self, core: Arc<Core>, ready: Ready) {
+    pub(crate) fn arrive(&self, core: Arc<Core>, ready: Ready, stake: Stake) {
         let mut fx = Effects::default();
         let now_ns = core.submitted_ns;
         let mut state = self.lock();
         state.submitted += 1;
-        let key = state.levels.insert(Slot {
-            core: Arc::clone(&core),
-            ready: None,
-            waker: None,
-            armed_ns: NEVER_NS,
-        });
+        let slot = Slot { core: Arc::clone(&core), ready: None, waker: None, armed_ns: NEVER_NS };
+        let key = state.levels.insert(slot, stake);
         core.set_key(key);
         state.put(self, key, ready, Why::Arrival, now_ns, &mut fx);
         drop(state);

@@ -22,7 +22,7 @@ fn granted(enter: &mut Enter) -> Option<Permit> {
 #[test]
 fn a_share_gives_its_permits_then_makes_wait_then_refuses() {
     let rig = rig(1);
-    let share = rig.pool.share(ShareLimits { concurrency: 2, queue: 1 });
+    let share = rig.pool.share(ShareLimits { concurrency: 2, queue: 1, weight: 1 });
     let first = granted(&mut share.enter()).unwrap();
     let _second = granted(&mut share.enter()).unwrap();
     let mut third = share.enter();
@@ -40,7 +40,7 @@ fn a_share_gives_its_permits_then_makes_wait_then_refuses() {
 #[test]
 fn permits_go_to_waiters_in_order() {
     let rig = rig(1);
-    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 10 });
+    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 10, weight: 1 });
     let mut held = granted(&mut share.enter());
     let mut line: Vec<_> = (0..5).map(|_| share.enter()).collect();
     for enter in &mut line {
@@ -59,7 +59,7 @@ fn permits_go_to_waiters_in_order() {
 #[test]
 fn a_thousand_waiters_of_one_share_delay_another_by_one_turn() {
     let rig = rig_with(Config { max_runs: 1, ..crate::support::config(1) });
-    let limits = ShareLimits { concurrency: 10, queue: 2000 };
+    let limits = ShareLimits { concurrency: 10, queue: 2000, weight: 1 };
     let (crowd, single) = (rig.pool.share(limits), rig.pool.share(limits));
     let first = granted(&mut crowd.enter());
     let mut line: Vec<_> = (0..1000).map(|_| crowd.enter()).collect();
@@ -78,8 +78,8 @@ fn a_thousand_waiters_of_one_share_delay_another_by_one_turn() {
 #[test]
 fn a_share_at_its_ceiling_does_not_hold_up_the_others() {
     let rig = rig_with(Config { max_runs: 3, ..crate::support::config(1) });
-    let narrow = rig.pool.share(ShareLimits { concurrency: 1, queue: 9 });
-    let wide = rig.pool.share(ShareLimits { concurrency: 9, queue: 9 });
+    let narrow = rig.pool.share(ShareLimits { concurrency: 1, queue: 9, weight: 1 });
+    let wide = rig.pool.share(ShareLimits { concurrency: 9, queue: 9, weight: 1 });
     let _held = granted(&mut narrow.enter()).unwrap();
     let mut stuck = narrow.enter();
     assert!(poll(&mut stuck).is_pending());
@@ -95,7 +95,7 @@ fn a_share_at_its_ceiling_does_not_hold_up_the_others() {
 #[test]
 fn a_waiter_that_gives_up_leaves_the_line_and_passes_its_permit_on() {
     let rig = rig(1);
-    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 3 });
+    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 3, weight: 1 });
     let held = granted(&mut share.enter()).unwrap();
     let mut line: Vec<_> = (0..3).map(|_| share.enter()).collect();
     for enter in &mut line {
@@ -116,13 +116,13 @@ fn a_waiter_that_gives_up_leaves_the_line_and_passes_its_permit_on() {
 #[test]
 fn more_room_is_handed_out_at_once() {
     let rig = rig(1);
-    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 5 });
+    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 5, weight: 1 });
     let _held = granted(&mut share.enter()).unwrap();
     let mut line: Vec<_> = (0..3).map(|_| share.enter()).collect();
     for enter in &mut line {
         assert!(poll(enter).is_pending());
     }
-    share.set_limits(ShareLimits { concurrency: 3, queue: 5 });
+    share.set_limits(ShareLimits { concurrency: 3, queue: 5, weight: 1 });
     let permits: Vec<_> = line.iter_mut().filter_map(granted).collect();
     assert_eq!(permits.len(), 2);
 }
@@ -130,7 +130,7 @@ fn more_room_is_handed_out_at_once() {
 #[test]
 fn the_retry_hint_follows_the_rate_of_service() {
     let rig = rig(1);
-    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 1000 });
+    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 1000, weight: 1 });
     let mut held = granted(&mut share.enter());
     let mut line: Vec<_> = (0..600).map(|_| share.enter()).collect();
     for enter in &mut line {
@@ -149,7 +149,7 @@ fn the_retry_hint_follows_the_rate_of_service() {
 #[test]
 fn closing_refuses_waiters_and_newcomers_and_idle_waits_for_the_rest() {
     let rig = rig(1);
-    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 5 });
+    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 5, weight: 1 });
     let held = granted(&mut share.enter()).unwrap();
     let mut waiting = share.enter();
     assert!(poll(&mut waiting).is_pending());
@@ -169,7 +169,7 @@ fn closing_refuses_waiters_and_newcomers_and_idle_waits_for_the_rest() {
 #[test]
 fn a_permit_is_back_when_the_ticket_is_ready() {
     let rig = rig(2);
-    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 0 });
+    let share = rig.pool.share(ShareLimits { concurrency: 1, queue: 0, weight: 1 });
     for _ in 0..2000 {
         let permit = share.try_enter().expect("the last one is back");
         wait(rig.pool.submit(permit, no_limit(), |_| async {})).unwrap();
@@ -179,7 +179,8 @@ fn a_permit_is_back_when_the_ticket_is_ready() {
 #[test]
 fn threads_that_enter_and_give_up_at_random_lose_no_permit() {
     let rig = rig_with(Config { max_runs: 3, ..crate::support::config(2) });
-    let shares: Vec<_> = (0..3).map(|_| rig.pool.share(ShareLimits { concurrency: 2, queue: 4 })).collect();
+    let shares: Vec<_> =
+        (0..3).map(|_| rig.pool.share(ShareLimits { concurrency: 2, queue: 4, weight: 1 })).collect();
     std::thread::scope(|scope| {
         for thread in 0..6_usize {
             let (shares, pool) = (&shares, &rig.pool);
@@ -216,7 +217,7 @@ proptest! {
         concurrency in 1..4_usize, queue in 0..5_usize, runs_max in 1..6_usize,
     ) {
         let rig = rig_with(Config { max_runs: runs_max, spin: Duration::ZERO, ..crate::support::config(1) });
-        let shares: Vec<_> = (0..3).map(|_| rig.pool.share(ShareLimits { concurrency, queue })).collect();
+        let shares: Vec<_> = (0..3).map(|_| rig.pool.share(ShareLimits { concurrency, queue, weight: 1 })).collect();
         let mut entering: Vec<Enter> = Vec::new();
         let mut permits: Vec<Permit> = Vec::new();
         for (what, share, i) in steps {

@@ -189,7 +189,7 @@ fn each_worker_lives_inside_its_wrapper() {
         }),
     )
     .unwrap();
-    let share = pool.share(ShareLimits { concurrency: 1, queue: 0 });
+    let share = pool.share(ShareLimits { concurrency: 1, queue: 0, weight: 1 });
     wait(pool.submit(share.try_enter().unwrap(), no_limit(), |_| async {})).unwrap();
     drop(pool);
     assert_eq!(lives.load(Ordering::SeqCst), 33);
@@ -246,7 +246,7 @@ fn an_interrupt_that_panics_takes_no_thread_with_it() {
         Arc::new(|life: &mut dyn FnMut()| life()),
     )
     .unwrap();
-    let share = pool.share(ShareLimits { concurrency: 1, queue: 0 });
+    let share = pool.share(ShareLimits { concurrency: 1, queue: 0, weight: 1 });
     let busy = pool.submit(share.try_enter().unwrap(), no_limit(), |_| async {
         let end = Instant::now() + Duration::from_millis(10);
         while Instant::now() < end {}

@@ -59,6 +59,24 @@ fn loops_share_all_workers_whatever_queue_they_are_in() {
     assert!(least > 0.75 * most, "{cpu:?}, {:?}", rig.pool.stats());
 }
 
+/// Its queue gives it half of its time, and gets more than the other, whose loops wait less.
+#[test]
+fn one_loop_of_a_share_has_its_part_of_its_queue_beside_a_crowd_in_all() {
+    let rig = rig(2);
+    let other = rig.other(1);
+    let crowd: Vec<_> = (0..60).map(|_| rig.spin_forever(no_limit())).collect();
+    until("they have sunk", || rig.pool.stats().demotions >= 180);
+    let before = rig.pool.stats().slices;
+    let single =
+        rig.spawn_of(&other, no_limit(), |guest| async move { guest.spin(Duration::from_secs(1)).await });
+    let report = wait(single).unwrap().1;
+    // Every slice is of 8 ms, its first ones and preempted ones apart.
+    let slices = rig.pool.stats().slices - before;
+    crowd.iter().for_each(|run| run.stop(Stop::Cancelled));
+    let part = f64::from(report.slices) / slices as f64;
+    assert!(part > 0.22, "a third is what it should have: {} of {slices} slices", report.slices);
+}
+
 #[test]
 fn a_short_run_overtakes_loops_in_every_queue() {
     let rig = rig(4);

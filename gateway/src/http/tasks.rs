@@ -156,6 +156,7 @@ fn ceilings(limits: &Limits) -> Value {
         "concurrency": limits.concurrency,
         "queue": limits.queue,
         "queue_wait": limits::duration(limits.queue_wait),
+        "weight": limits.weight,
     })
 }
 

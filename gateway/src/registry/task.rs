@@ -80,6 +80,18 @@ impl Task {
     }
 }
 
+const _: () = assert!(limits::WEIGHT_MAX == ShareLimits::WEIGHT_MAX as usize, "the pool's range");
+
+/// What the pool is to know of a task's limits.
+#[must_use]
+pub fn share_limits(limits: &Limits) -> ShareLimits {
+    ShareLimits {
+        concurrency: limits.concurrency,
+        queue: limits.queue,
+        weight: u32::try_from(limits.weight).unwrap_or(ShareLimits::WEIGHT_MAX),
+    }
+}
+
 /// What a version is made of.
 pub(super) struct Parts<'a> {
     pub name: &'a TaskName,
@@ -132,9 +144,7 @@ impl Parts<'_> {
         }
         let share = match previous {
             Some(previous) => {
-                previous
-                    .share
-                    .set_limits(ShareLimits { concurrency: limits.concurrency, queue: limits.queue });
+                previous.share.set_limits(share_limits(&limits));
                 previous.share.clone()
             }
             None => loader.share(self.name, &limits),

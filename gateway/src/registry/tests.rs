@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, OnceLock};
 use std::time::Instant;
 use tempfile::TempDir;
-use unblock_pool::{Config, Pool, ShareLimits};
+use unblock_pool::{Config, Pool};
 
 const SETTLE: Duration = Duration::from_millis(25);
 
@@ -65,7 +65,7 @@ impl Loader for TestLoader {
     }
 
     fn share(&self, _: &TaskName, limits: &Limits) -> Share {
-        pool().share(ShareLimits { concurrency: limits.concurrency, queue: limits.queue })
+        pool().share(share_limits(limits))
     }
 }
 

@@ -98,7 +98,7 @@ pub fn rig_with(config: Config) -> Rig {
         Arc::new(|life: &mut dyn FnMut()| life()),
     )
     .unwrap();
-    let share = pool.share(ShareLimits { concurrency: 100_000, queue: 0 });
+    let share = pool.share(ShareLimits { concurrency: 100_000, queue: 0, weight: 1 });
     Rig { pool, share, epoch, _alone: alone }
 }
 
@@ -117,8 +117,23 @@ impl Rig {
         F: FnOnce(Guest) -> Fut + Send + 'static,
         Fut: Future<Output = T> + Send + 'static,
     {
+        self.spawn_of(&self.share, budget, start)
+    }
+
+    /// A run of another share.
+    pub fn spawn_of<T, F, Fut>(&self, share: &Share, budget: Budget, start: F) -> Ticket<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Guest) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + Send + 'static,
+    {
         let epoch = Arc::clone(&self.epoch);
-        self.pool.submit(self.permit(), budget, move |run| start(Guest { run, epoch }))
+        self.pool.submit(share.try_enter().unwrap(), budget, move |run| start(Guest { run, epoch }))
+    }
+
+    /// Another share, beside [`Rig::share`], which has weight 1.
+    pub fn other(&self, weight: u32) -> Share {
+        self.pool.share(ShareLimits { concurrency: 100_000, queue: 0, weight })
     }
 
     /// A run that loops until it is stopped.

@@ -268,6 +268,7 @@ pub fn schemas() -> Map<String, Value> {
         "limits": object(json!({
             "wall": text(), "cpu": text(), "memory": text(), "input": text(), "output": text(),
             "stream": maybe(), "concurrency": count(), "queue": count(), "queue_wait": text(),
+            "weight": count(),
         })),
         "memory_min": text(),
         "grants": object(json!({

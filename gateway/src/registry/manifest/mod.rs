@@ -16,11 +16,11 @@ pub use grants::{Asked, check_guest};
 use super::routes::{self, Pattern};
 use crate::error::LoadError;
 use crate::exchange::Printed;
-use crate::limits::{Wanted, parse_bytes, parse_duration};
+use crate::limits::{WEIGHT_MAX, Wanted, parse_bytes, parse_duration};
 use crate::runtime::Notes;
 use reader::{Reader, Value, path};
 use sha2::{Digest as _, Sha256};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 use toml::de::DeTable;
 
@@ -35,7 +35,7 @@ const DIGEST_BYTES: usize = 6;
 
 const TOP: &[&str] = &["description", "interface", "content_type", "limits", "grants", "route", "functions"];
 const LIMITS: &[&str] =
-    &["wall", "cpu", "memory", "input", "output", "stream", "concurrency", "queue", "queue_wait"];
+    &["wall", "cpu", "memory", "input", "output", "stream", "concurrency", "queue", "queue_wait", "weight"];
 const ROUTE: &[&str] = &["method", "path", "function"];
 
 /// What a manifest says. An absent one is the default.
@@ -178,10 +178,11 @@ impl<'t> Reader<'t> {
             input: self.size(table, "input", 0),
             output: self.size(table, "output", 1),
             stream: self.size(table, "stream", 1),
-            concurrency: self.count(table, "concurrency", 1),
+            concurrency: self.count(table, "concurrency", 1..=usize::MAX),
             // No waiting room at all is a fair wish.
-            queue: self.count(table, "queue", 0),
+            queue: self.count(table, "queue", 0..=usize::MAX),
             queue_wait: self.duration(table, "queue_wait"),
+            weight: self.count(table, "weight", 1..=WEIGHT_MAX),
         }
     }
 
@@ -235,15 +236,20 @@ impl<'t> Reader<'t> {
         }
     }
 
-    fn count(&mut self, table: &DeTable<'t>, name: &str, least: usize) -> Option<usize> {
+    fn count(&mut self, table: &DeTable<'t>, name: &str, range: RangeInclusive<usize>) -> Option<usize> {
         let value = table.get(name)?;
         let number = value
             .get_ref()
             .as_integer()
             .and_then(|n| usize::from_str_radix(n.as_str(), n.radix()).ok())
-            .filter(|n| *n >= least);
+            .filter(|n| range.contains(n));
         if number.is_none() {
-            self.expected(value, &path("limits", name), &format!("a whole number, at least {least}"));
+            let (least, most) = range.into_inner();
+            let expected = match most {
+                usize::MAX => format!("a whole number, at least {least}"),
+                _ => format!("a whole number from {least} to {most}"),
+            };
+            self.expected(value, &path("limits", name), &expected);
         }
         number
     }

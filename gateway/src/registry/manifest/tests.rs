@@ -21,6 +21,7 @@ fn everything_a_manifest_may_say_is_read() {
         concurrency = 100_000
         queue = 0
         queue_wait = "2s"
+        weight = 3
         [grants]
         env = { LANG = "C" }
         env_from = ["API_TOKEN"]
@@ -46,6 +47,7 @@ fn everything_a_manifest_may_say_is_read() {
     assert_eq!(manifest.limits.input, Some(0));
     assert_eq!(manifest.limits.concurrency, Some(100_000));
     assert_eq!(manifest.limits.queue, Some(0));
+    assert_eq!(manifest.limits.weight, Some(3));
     assert_eq!(manifest.asked.env["LANG"], "C");
     assert!(manifest.asked.env_from.contains("API_TOKEN"));
     let dir = |host: &str, guest: &str, write| Dir { host: host.into(), guest: guest.to_owned(), write };
@@ -146,6 +148,9 @@ fn wrong_sorts_are_mistakes_and_never_ignored() {
         ("[grants]\nhttp = true", "found true, expected a list of hosts"),
         ("[grants]\nhttps = []", "did you mean `http`?"),
         ("[limits]\nconcurrency = -1", "at least 1"),
+        ("[limits]\nweight = 0", "a whole number from 1 to 100"),
+        ("[limits]\nweight = 101", "found 101, expected a whole number from 1 to 100"),
+        ("[limits]\nweight = 1.5", "a whole number from 1 to 100"),
         ("[limits]\nqueue = 99999999999999999999999", "a whole number"),
     ] {
         let reason = parse(text).unwrap_err();
