@@ -374,30 +374,35 @@ async fn sigterm_while_calls_run_and_wait_tells_each_of_them() {
     ended.await.unwrap();
 }
 
+/// Reads a body by itself; whether it was whole.
+fn read_to_the_end(mut response: reqwest::Response) -> tokio::task::JoinHandle<bool> {
+    tokio::spawn(async move {
+        loop {
+            match response.chunk().await {
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    })
+}
+
 #[tokio::test]
 async fn sigterm_while_responses_stream_lets_them_end_within_the_grace_and_breaks_off_the_others() {
     let folder = folder(&[("http.wasm", &guest("http-p2")), ("http.toml", ENDLESS.as_bytes())]);
-    let stream = async |program: &Program, path: &str| {
-        let mut response = client().get(program.url(path)).send().await.unwrap();
+    let response = async |program: &Program, path: &str| {
+        let response = client().get(program.url(path)).send().await.unwrap();
         assert_eq!(response.status(), 200);
-        tokio::spawn(async move {
-            loop {
-                match response.chunk().await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return true,
-                    Err(_) => return false,
-                }
-            }
-        })
+        response
     };
     let program = Program::serve(folder.path(), &[]).await;
-    let whole = stream(&program, "/tasks/http/first-byte?ms=1500").await;
+    let whole = read_to_the_end(response(&program, "/tasks/http/first-byte?ms=1500").await);
     let ended = tokio::task::spawn_blocking(|| terminated(program, "while a response streams to its end"));
     assert!(whole.await.unwrap(), "it had the time");
     ended.await.unwrap();
 
     let program = Program::serve(folder.path(), &["--grace", "300ms"]).await;
-    let endless = stream(&program, "/tasks/http/flood").await;
+    let endless = read_to_the_end(response(&program, "/tasks/http/flood").await);
     let ended = tokio::task::spawn_blocking(|| terminated(program, "while a response streams for ever"));
     assert!(!endless.await.unwrap(), "what broke off looks complete");
     ended.await.unwrap();
