@@ -15,7 +15,7 @@ const ADD: &str =
     r#"(module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))"#;
 
 /// A module that takes seconds to compile: many functions, none like another.
-fn large() -> Vec<u8> {
+pub fn large() -> Vec<u8> {
     let mut text = String::from("(module (memory 1)");
     for function in 0..6_000_u32 {
         let _ = write!(text, "(func (export \"f{function}\") (param i32 i32) (result i32) local.get 0");
@@ -36,7 +36,7 @@ fn large() -> Vec<u8> {
 }
 
 /// CPU time and niceness of each thread of a process, by name.
-fn threads(id: u32) -> BTreeMap<String, (Duration, i32)> {
+pub fn threads(id: u32) -> BTreeMap<String, (Duration, i32)> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(format!("/proc/{id}/task")).unwrap() {
         // One that has just ended has used its time up.

@@ -19,6 +19,7 @@ mod compiling;
 mod component;
 mod core_module;
 mod fairness;
+mod faults;
 mod flows;
 mod grants;
 mod hostile;

@@ -34,13 +34,18 @@ const RANKS: [(&str, u8); 23] = [
 ];
 
 /// Words that only some modules may contain, and why.
-const FENCES: [(&str, &[&str], &str); 8] = [
+const FENCES: [(&str, &[&str], &str); 9] = [
     ("wasmtime::", &["runtime", "values"], "only the runtime and the value mapping know the engine"),
     ("wasmtime_wasi::", &["runtime"], "only the runtime knows WASI"),
     ("unblock_host", &["runtime"], "the store's data is the runtime's"),
     ("axum::", &["http"], "only the edge knows the web framework"),
     ("StatusCode", &["http"], "status codes are chosen at the edge"),
     ("env::var", &["config", "cli"], "the environment is read in one place"),
+    (
+        "SystemTime",
+        &["access", "registry", "http/access.rs", "http/probes.rs", "runtime/cache.rs"],
+        "the clock may jump; durations are measured with Instant",
+    ),
     ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),
     (
         "std::fs",
@@ -224,4 +229,45 @@ fn every_problem_and_flag_stands_in_the_readme_or_the_docs() {
         .filter(|slug| *slug != "cancelled" && !texts.contains(&format!("`{slug}`")))
         .collect();
     assert!(missing.is_empty(), "problems that no page explains: {missing:?}");
+}
+
+/// The file that a page means by `name`: a test's, or one with unit tests.
+fn named_on_a_page(name: &str) -> Option<String> {
+    ["tests", "gateway", "gateway/src", "gateway/host/src"]
+        .iter()
+        .find_map(|folder| std::fs::read_to_string(repository().join(folder).join(name)).ok())
+}
+
+#[test]
+fn every_test_that_the_page_on_reliability_names_exists() {
+    let page = std::fs::read_to_string(repository().join("docs/reliability.md")).unwrap();
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for line in page.lines() {
+        // `file.rs`: `one_test`, `another_test`; what stands between backticks is every second piece.
+        let mut file = None;
+        for quoted in line.split('`').skip(1).step_by(2) {
+            if quoted.ends_with(".rs") {
+                let text = named_on_a_page(quoted);
+                if text.is_none() {
+                    wrong.push(format!("there is no {quoted}"));
+                }
+                file = text.map(|text| (quoted, text));
+            } else if let Some((name, text)) = &file
+                && quoted.contains('_')
+                && quoted.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            {
+                count += 1;
+                // Its attribute stands between the end of the item before it and its name.
+                let before = text.split_once(&format!("fn {quoted}(")).map(|(before, _)| before);
+                let attributes = before.and_then(|before| before.rsplit("\n}").next());
+                if !attributes
+                    .is_some_and(|attributes| attributes.contains("test]") || attributes.contains("test("))
+                {
+                    wrong.push(format!("{name} has no test {quoted}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "docs/reliability.md names what is not there:\n{}", wrong.join("\n"));
+    assert!(count > 50, "{count} tests: the page is not read as it is written any more");
 }

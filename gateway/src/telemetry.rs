@@ -36,7 +36,12 @@ pub fn install(format: LogFormat, filter: Option<&str>, colours: bool) -> Result
     let filter = EnvFilter::try_new(format!("{filter}{audit}")).map_err(|error| {
         format!("found {filter:?}, expected a filter such as \"info\" or \"warn,gateway=debug\": {error}")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written is lost. Told of it, as is the default, `eprintln!` would panic: a
+    // full disk would end the gateway.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     // Another subscriber stays: tests start several servers in one process.
     let _already = match format {
         LogFormat::Text => builder.with_ansi(colours).try_init(),

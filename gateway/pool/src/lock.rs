@@ -152,3 +152,23 @@ mod measured {
 pub fn lock_figures() -> Vec<LockFigures> {
     measured::figures()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Lock;
+
+    #[test]
+    #[allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+    fn a_panic_while_it_is_held_locks_nobody_out() {
+        let lock = Lock::new("test", 1);
+        std::thread::scope(|scope| {
+            let holder = scope.spawn(|| {
+                *lock.lock() += 1;
+                let _held = lock.lock();
+                panic!("while the lock is held");
+            });
+            holder.join().unwrap_err();
+        });
+        assert_eq!(*lock.lock(), 2);
+    }
+}
