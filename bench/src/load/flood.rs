@@ -1,4 +1,4 @@
-//! An open loop on as many connections as it takes: requests have appointed times whether or not earlier ones
+//! An open loop on thousands of connections: requests have appointed times whether or not earlier ones
 //! are answered.
 //!
 //! For what `open.rs` cannot do, whose one connection waits for each answer. One thread with readiness events, since
@@ -14,8 +14,8 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// Most connections: far above what a task lets in, 256 runs and 1,024 that wait by default.
-const CONNECTIONS_MAX: usize = 6_000;
+/// Connections: far above what a task lets in, 256 runs and 1,024 that wait by default.
+const CONNECTIONS: usize = 4_000;
 
 /// How long after the last request its answers are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -67,69 +67,91 @@ struct Line {
     due: Option<Instant>,
 }
 
-struct Generator {
+/// Carries a plan out.
+pub struct Generator {
     poll: Poll,
+    events: Events,
     lines: Vec<Line>,
     idle: Vec<usize>,
-    address: SocketAddr,
     request: Vec<u8>,
+    rate: f64,
+    count: u64,
+    time: Duration,
     end: Instant,
     seen: Flood,
 }
 
-/// Carries a plan out on this thread.
-pub fn drive(plan: &Plan) -> anyhow::Result<Flood> {
-    let histogram = || Histogram::new_with_max(LONGEST_US, 3);
-    let seen = Flood {
-        sent: 0,
-        in_time: 0,
-        finished: 0,
-        refused: 0,
-        without_retry: 0,
-        unsent: 0,
-        unanswered: 0,
-        accepted: histogram()?,
-        refusals: histogram()?,
-    };
-    let start = Instant::now();
-    let mut generator = Generator {
-        poll: Poll::new().context("asking for readiness events")?,
-        lines: Vec::new(),
-        idle: Vec::new(),
-        address: plan.address,
-        request: get(&plan.target),
-        end: start + plan.time,
-        seen,
-    };
-    let mut events = Events::with_capacity(EVENTS);
-    let count = (plan.time.as_secs_f64() * plan.rate) as u64;
-    let due = |index: u64| start + Duration::from_secs_f64(index as f64 / plan.rate);
-    let mut next = 0;
-    while next < count {
-        let now = Instant::now();
-        while next < count && due(next) <= now {
-            generator.send(due(next))?;
-            next += 1;
-        }
-        generator.receive(&mut events, due(next).saturating_duration_since(Instant::now()))?;
-    }
-    let deadline = generator.end + PATIENCE;
-    while generator.idle.len() < generator.lines.len() && Instant::now() < deadline {
-        generator.receive(&mut events, Duration::from_millis(50))?;
-    }
-    generator.seen.unanswered = (generator.lines.len() - generator.idle.len()) as u64;
-    Ok(generator.seen)
-}
-
 impl Generator {
-    fn send(&mut self, due: Instant) -> anyhow::Result<()> {
-        let index = match self.idle.pop() {
-            Some(index) => index,
-            None if self.lines.len() < CONNECTIONS_MAX => self.open()?,
-            None => {
-                self.seen.unsent += 1;
-                return Ok(());
+    /// Opens the connections: made in a burst later, they would overflow the listener's backlog, and wait for a second.
+    pub fn new(plan: &Plan) -> anyhow::Result<Self> {
+        let histogram = || Histogram::new_with_max(LONGEST_US, 3);
+        let seen = Flood {
+            sent: 0,
+            in_time: 0,
+            finished: 0,
+            refused: 0,
+            without_retry: 0,
+            unsent: 0,
+            unanswered: 0,
+            accepted: histogram()?,
+            refusals: histogram()?,
+        };
+        let poll = Poll::new().context("asking for readiness events")?;
+        let mut lines = Vec::with_capacity(CONNECTIONS);
+        for index in 0..CONNECTIONS {
+            let stream = std::net::TcpStream::connect(plan.address).context("connecting to a contender")?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+            lines.push(Line { stream, buffer: Vec::new(), due: None });
+        }
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            lines,
+            idle: (0..CONNECTIONS).collect(),
+            request: get(&plan.target),
+            rate: plan.rate,
+            count: (plan.time.as_secs_f64() * plan.rate) as u64,
+            time: plan.time,
+            end: Instant::now() + plan.time,
+            seen,
+        })
+    }
+
+    /// Sends all requests, and reads what is answered meanwhile.
+    pub fn send_all(&mut self) -> anyhow::Result<()> {
+        let start = Instant::now();
+        self.end = start + self.time;
+        let rate = self.rate;
+        let due = |index: u64| start + Duration::from_secs_f64(index as f64 / rate);
+        let mut next = 0;
+        while next < self.count {
+            let now = Instant::now();
+            while next < self.count && due(next) <= now {
+                self.send(due(next))?;
+                next += 1;
             }
+            self.receive(due(next).saturating_duration_since(Instant::now()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the last answers.
+    pub fn end(mut self) -> anyhow::Result<Flood> {
+        let deadline = self.end + PATIENCE;
+        while self.idle.len() < self.lines.len() && Instant::now() < deadline {
+            self.receive(Duration::from_millis(50))?;
+        }
+        self.seen.unanswered = (self.lines.len() - self.idle.len()) as u64;
+        Ok(self.seen)
+    }
+
+    fn send(&mut self, due: Instant) -> anyhow::Result<()> {
+        let Some(index) = self.idle.pop() else {
+            self.seen.unsent += 1;
+            return Ok(());
         };
         let Some(line) = self.lines.get_mut(index) else { bail!("no connection {index}") };
         // A request of a hundred bytes on a connection without another under way fits into the socket's buffer.
@@ -139,24 +161,14 @@ impl Generator {
         Ok(())
     }
 
-    fn open(&mut self) -> anyhow::Result<usize> {
-        let stream = std::net::TcpStream::connect(self.address).context("connecting to a contender")?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
-        let index = self.lines.len();
-        self.poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-        self.lines.push(Line { stream, buffer: Vec::new(), due: None });
-        Ok(index)
-    }
-
-    fn receive(&mut self, events: &mut Events, wait: Duration) -> anyhow::Result<()> {
-        match self.poll.poll(events, Some(wait)) {
+    fn receive(&mut self, wait: Duration) -> anyhow::Result<()> {
+        match self.poll.poll(&mut self.events, Some(wait)) {
             Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error).context("waiting"),
             _ => {}
         }
-        for event in events.iter() {
-            self.read(event.token().0)?;
+        let ready: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();
+        for index in ready {
+            self.read(index)?;
         }
         Ok(())
     }

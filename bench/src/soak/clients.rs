@@ -17,10 +17,11 @@ use std::time::{Duration, Instant};
 /// How calls of clients that hang up are counted.
 #[derive(Clone, Copy)]
 pub enum Vanished {
-    /// As cancelled, all of them.
+    /// As cancelled, all that were accepted.
     Cancelled,
-    /// As cancelled or as failed.
-    CancelledOrFailed,
+    /// In any way: a guest that reads from a client who is gone may notice that before the gateway does, and end
+    /// its answer well or badly.
+    AsTheGuestEnds,
 }
 
 /// A kind of client.
@@ -105,7 +106,7 @@ pub const KINDS: &[Kind] = &[
     }),
     kind("vanishing: out of the queue", Some("queued"), 8, &[Saw::HungUp], |client| client.vanish("/tasks/queued/run")),
     Kind {
-        vanished: Vanished::CancelledOrFailed,
+        vanished: Vanished::AsTheGuestEnds,
         ..kind("vanishing: out of a stream", Some("cut"), 2, &[Saw::HungUp], Client::cut)
     },
     kind(
