@@ -14,6 +14,8 @@
 //! | `compile.rs`, `watch.rs` | the two threads |
 
 mod compile;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod manifest;
 mod routes;
