@@ -55,6 +55,7 @@ bench-pool *what:
 # Fuzz one target (module, json, http, manifest, routes) for so many minutes (default 10), led by coverage.
 fuzz target minutes="10":
     RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/fuzz/instrument cargo build --release -p unblock-fuzz
+    if [ {{target}} = module ]; then cargo run --quiet --release --manifest-path fuzz/smith/Cargo.toml --target-dir target/smith -- target/fuzz/module 2000 "$RANDOM"; fi
     nice -n 10 target/release/fuzz {{target}} $(({{minutes}} * 60))
 
 # The pool under a model checker (loom): every interleaving of its hand-written protocols.

@@ -71,7 +71,8 @@ pub(super) fn feed(input: &[u8]) {
     let params = [Param::new("two-words", shape.clone()), Param::new("b", Shape::option(Shape::String))];
     let _ = decode_args(&params, text, &limits).map_err(|error| error.to_string());
     if let Ok(text) = std::str::from_utf8(text) {
-        let pairs: Vec<(&str, &str)> = text.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+        let pairs: Vec<(String, String)> = pairs.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
         let _ = decode_query(&params, &pairs, &limits).map_err(|error| error.to_string());
     }
 }

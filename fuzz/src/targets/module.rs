@@ -1,11 +1,10 @@
 //! A module's bytes → load → call, with small limits: served or refused with a reason; calls end in a result or in an
 //! error that is not ours.
 //!
-//! The first byte decides: 0 to 127, the rest is the module, binary or text; above, wasm-smith makes a valid module of the
-//! rest, or a component. Functions are called with example arguments.
+//! Binary if it starts so, else text. Functions are called with example arguments, commands and `wasi:http` guests
+//! with an empty request. `just fuzz module` adds valid modules made by wasm-smith to the seeds.
 
 use super::config;
-use arbitrary::{Arbitrary as _, Unstructured};
 use gateway::app::{self, Core, TaskLoader};
 use gateway::error::{Error, Kind};
 use gateway::invoke::{Call, Visit};
@@ -58,35 +57,15 @@ static BENCH: LazyLock<(Bench, Settings)> = LazyLock::new(|| {
 });
 
 pub(super) fn feed(input: &[u8]) {
-    let Some((first, rest)) = input.split_first() else { return };
-    let made = if *first < 128 { Some(rest.to_vec()) } else { smith(rest, *first % 2 == 1) };
-    let Some(bytes) = made else { return };
     let (bench, settings) = &*BENCH;
-    let path = bench.folder.path().join(if bytes.starts_with(b"\0asm") { "fuzzed.wasm" } else { "fuzzed.wat" });
-    std::fs::write(&path, &bytes).expect("a module");
+    let path = bench.folder.path().join(if input.starts_with(b"\0asm") { "fuzzed.wasm" } else { "fuzzed.wat" });
+    std::fs::write(&path, input).expect("a module");
     match registry::load_file(&path, settings, &bench.loader) {
         Ok(task) => bench.tokio.block_on(call(&bench.core, &task)),
         Err(error) => assert!(!error.reason.is_empty() && !error.remedies.is_empty(), "{error:?}"),
     }
     let stats = bench.core.pool.stats();
     assert_eq!(stats.panicked, 0, "{stats:?}");
-}
-
-fn smith(bytes: &[u8], component: bool) -> Option<Vec<u8>> {
-    let mut bytes = Unstructured::new(bytes);
-    if component {
-        return wasm_smith::Component::arbitrary(&mut bytes).ok().map(|component| component.to_bytes());
-    }
-    let config = wasm_smith::Config {
-        max_imports: 0,
-        min_exports: 1,
-        export_everything: true,
-        max_memory32_bytes: 4 << 20,
-        max_memory64_bytes: 4 << 20,
-        max_table_elements: 1_000,
-        ..wasm_smith::Config::default()
-    };
-    wasm_smith::Module::new(config, &mut bytes).ok().map(|module| module.to_bytes())
 }
 
 async fn call(core: &Core, task: &Arc<Task>) {
