@@ -71,7 +71,8 @@ async fn bodies_are_charged_too() {
                export numbers: func(n: u32) -> list<u32>; export count: func(xs: list<u32>) -> u32; }";
     let giant = typed(wit, include_str!("guests/giant.wat"));
     // A run of this guest starts with 257 pages.
-    let server = Gateway::new().file("giant.wasm", giant).set(|config| config.memory_bytes = 17 * MIB).start();
+    let server =
+        Gateway::new().file("giant.wasm", giant).set(|config| config.memory_bytes = 17 * MIB).start();
     let post = |numbers: usize| {
         let body = format!("[[0{}]]", ",0".repeat(numbers - 1));
         let url = server.url("/tasks/giant/count");

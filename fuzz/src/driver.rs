@@ -107,7 +107,8 @@ pub fn run(target: &Target, time: Duration, seed: u64, keep: bool) -> anyhow::Re
     }
     let (mut random, mut coverage, mut executions) = (Random::new(seed), Coverage::default(), 0);
     let mut feed = |input: &[u8], coverage: &mut Coverage| {
-        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some((target.name, input.to_vec(), Instant::now()));
+        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((target.name, input.to_vec(), Instant::now()));
         Coverage::clear();
         (target.feed)(input);
         executions += 1;

@@ -10,11 +10,53 @@ const CHANGES_MAX: usize = 5;
 
 /// Values and words that programs treat in a way of their own.
 const WORDS: &[&[u8]] = &[
-    b"\0", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\x0f", b"-1", b"0", b"9007199254740993", b"1e999",
-    b"-0.0", b"NaN", b"\"", b"{", b"}", b"[", b"]", b"null", b"\\ud800", b"\r\n", b"\r\n\r\n", b"%", b"%00", b"%2f", b"/", b"//",
-    b"{*x}", b"{x}", b"..", b"=", b"&", b"\xc3\x28", b"\xf4\x90\x80\x80", b"Content-Length: 1\r\n",
-    b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"0\r\n\r\n", b"HEAD ", b"[[route]]\n", b"[limits]\n",
-    b"=\"1s\"\n", b"(func", b"(memory 65536)", b"(export \"a\"", b"some(", b"nan", b"inf",
+    b"\0",
+    b"\xff",
+    b"\x7f",
+    b"\x80",
+    b"\xff\xff\xff\xff",
+    b"\xff\xff\xff\xff\x0f",
+    b"-1",
+    b"0",
+    b"9007199254740993",
+    b"1e999",
+    b"-0.0",
+    b"NaN",
+    b"\"",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"null",
+    b"\\ud800",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"%",
+    b"%00",
+    b"%2f",
+    b"/",
+    b"//",
+    b"{*x}",
+    b"{x}",
+    b"..",
+    b"=",
+    b"&",
+    b"\xc3\x28",
+    b"\xf4\x90\x80\x80",
+    b"Content-Length: 1\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Expect: 100-continue\r\n",
+    b"0\r\n\r\n",
+    b"HEAD ",
+    b"[[route]]\n",
+    b"[limits]\n",
+    b"=\"1s\"\n",
+    b"(func",
+    b"(memory 65536)",
+    b"(export \"a\"",
+    b"some(",
+    b"nan",
+    b"inf",
 ];
 
 /// A source of numbers (xorshift).
@@ -46,7 +88,9 @@ pub fn mutate(input: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
         match random.below(8) {
             0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
             1 if at < bytes.len() => bytes[at] = random.below(256) as u8,
-            2 if at < bytes.len() => bytes[at] = bytes[at].wrapping_add(random.below(9) as u8).wrapping_sub(4),
+            2 if at < bytes.len() => {
+                bytes[at] = bytes[at].wrapping_add(random.below(9) as u8).wrapping_sub(4)
+            }
             3 if at < end => drop(bytes.drain(at..end)),
             4 if at < end => {
                 let piece = bytes[at..end].to_vec();

@@ -159,5 +159,7 @@ pub fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
 /// A header that is a number.
 fn header(head: &str, wanted: &str) -> Option<u32> {
     let mut headers = head.lines().filter_map(|line| line.split_once(':'));
-    headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).and_then(|(_, value)| value.trim().parse().ok())
+    headers
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .and_then(|(_, value)| value.trim().parse().ok())
 }

@@ -163,7 +163,9 @@ impl Generator {
 
     fn receive(&mut self, wait: Duration) -> anyhow::Result<()> {
         match self.poll.poll(&mut self.events, Some(wait)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(error).context("waiting"),
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                return Err(error).context("waiting");
+            }
             _ => {}
         }
         let ready: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();

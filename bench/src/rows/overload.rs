@@ -19,8 +19,12 @@ use std::time::{Duration, Instant};
 /// Steps that take a guest between 1 and 2 ms.
 const STEPS: u32 = 1_000_000;
 
-const MULTIPLES: [(f64, &str); 4] =
-    [(1.0, "1 × the capacity"), (2.0, "2 × the capacity"), (5.0, "5 × the capacity"), (10.0, "10 × the capacity")];
+const MULTIPLES: [(f64, &str); 4] = [
+    (1.0, "1 × the capacity"),
+    (2.0, "2 × the capacity"),
+    (5.0, "5 × the capacity"),
+    (10.0, "10 × the capacity"),
+];
 
 /// Connections of the closed loop: enough to keep the workers busy, not enough to queue.
 const CONNECTIONS: usize = 8;
@@ -59,7 +63,8 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
         let fits = closed::drive(address, process, &target, CONNECTIONS, scale.closed)?.rate;
         capacity.push(fits);
         for ((multiple, name), rounds) in MULTIPLES.into_iter().zip(&mut all) {
-            let plan = flood::Plan { address, target: target.clone(), rate: fits * multiple, time: scale.overload };
+            let plan =
+                flood::Plan { address, target: target.clone(), rate: fits * multiple, time: scale.overload };
             rounds.turn(&plan, process).with_context(|| name)?;
             if !gateway.reaches("in_flight", 0, EMPTY_MAX)? {
                 bail!("{} runs are left after {name}", gateway.number("in_flight")?);
@@ -93,7 +98,12 @@ impl Rounds {
 fn judge(capacity: &Figure, all: &[Rounds; 4], table: &mut Table) {
     let who = "gateway, WAT module";
     let task = "1–2 ms of CPU";
-    table.parts("n", &format!("{task}, closed loop, {CONNECTIONS} connections"), who, &[("throughput", capacity, "/s")]);
+    table.parts(
+        "n",
+        &format!("{task}, closed loop, {CONNECTIONS} connections"),
+        who,
+        &[("throughput", capacity, "/s")],
+    );
     for ((_, name), rounds) in MULTIPLES.into_iter().zip(all) {
         let parts = [
             ("finished", &rounds.goodput, "/s"),
@@ -104,7 +114,13 @@ fn judge(capacity: &Figure, all: &[Rounds; 4], table: &mut Table) {
         ];
         let what = format!("{task}, {name}");
         table.parts("n", &what, who, &parts);
-        table.judged("n", &what, who, ("p99 of the finished", &rounds.p99_ms, "ms"), Bound::AtMost(QUEUE_WAIT_MS));
+        table.judged(
+            "n",
+            &what,
+            who,
+            ("p99 of the finished", &rounds.p99_ms, "ms"),
+            Bound::AtMost(QUEUE_WAIT_MS),
+        );
     }
     let [one, two, five, ten] = all;
     let most = |other: &Figure, figure: &Figure| other.with(figure, f64::max);
@@ -117,6 +133,8 @@ fn judge(capacity: &Figure, all: &[Rounds; 4], table: &mut Table) {
     table.target("n", "requests without an answer", who, unanswered.to_string(), "0", unanswered == 0);
     let unsent: u64 = all.iter().map(|rounds| rounds.unsent).sum();
     if unsent > 0 {
-        table.note(format!("n: {unsent} requests found no free connection when they were due, and were not sent"));
+        table.note(format!(
+            "n: {unsent} requests found no free connection when they were due, and were not sent"
+        ));
     }
 }

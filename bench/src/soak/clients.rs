@@ -86,40 +86,53 @@ pub const KINDS: &[Kind] = &[
     kind("hostile: arguments of a wrong type", Some("picky"), 2, &[Saw::Status(400)], |client| {
         client.ask(&post("/tasks/picky/add", "application/json", br#"{"a": [[[]]], "b": 1e999}"#), None)
     }),
-    kind("hostile: a trap", Some("trap"), 2, &[Saw::Status(500)], |client| client.ask(&get("/tasks/trap/run"), None)),
+    kind("hostile: a trap", Some("trap"), 2, &[Saw::Status(500)], |client| {
+        client.ask(&get("/tasks/trap/run"), None)
+    }),
     kind("hostile: endless recursion", Some("deep"), 1, &[Saw::Status(500)], |client| {
         client.ask(&get("/tasks/deep/run"), None)
     }),
-    kind("hostile: all memory", Some("hog"), 2, &[Saw::Status(500)], |client| client.ask(&get("/tasks/hog/run"), None)),
+    kind("hostile: all memory", Some("hog"), 2, &[Saw::Status(500)], |client| {
+        client.ask(&get("/tasks/hog/run"), None)
+    }),
     kind("hostile: all CPU, killed by its budget", Some("spin"), 2, &[Saw::Status(504)], |client| {
         client.ask(&get("/tasks/spin/run"), None)
     }),
     kind("hostile: sleeps, killed by its deadline", Some("late"), 4, &[Saw::Status(504)], |client| {
         client.ask(&get("/tasks/late/sleep?seconds=60"), None)
     }),
-    kind("too many: 16 clients of 2 slots and 4 seats", Some("flood"), 16, &[OK, Saw::Status(503)], |client| {
-        client.ask(&get("/tasks/flood/sleep?seconds=0.02"), None)
+    kind(
+        "too many: 16 clients of 2 slots and 4 seats",
+        Some("flood"),
+        16,
+        &[OK, Saw::Status(503)],
+        |client| client.ask(&get("/tasks/flood/sleep?seconds=0.02"), None),
+    ),
+    kind("vanishing: out of a loop", Some("looping"), 3, &[Saw::HungUp], |client| {
+        client.vanish("/tasks/looping/run")
     }),
-    kind("vanishing: out of a loop", Some("looping"), 3, &[Saw::HungUp], |client| client.vanish("/tasks/looping/run")),
     kind("vanishing: out of a sleep", Some("nap"), 4, &[Saw::HungUp], |client| {
         client.vanish("/tasks/nap/sleep?seconds=50")
     }),
-    kind("vanishing: out of the queue", Some("queued"), 8, &[Saw::HungUp], |client| client.vanish("/tasks/queued/run")),
+    kind("vanishing: out of the queue", Some("queued"), 8, &[Saw::HungUp], |client| {
+        client.vanish("/tasks/queued/run")
+    }),
     Kind {
         vanished: Vanished::AsTheGuestEnds,
         ..kind("vanishing: out of a stream", Some("cut"), 2, &[Saw::HungUp], Client::cut)
     },
-    kind(
-        "good: a task that comes and goes",
-        None,
-        1,
-        &[OK, Saw::Status(404), Saw::Status(503)],
-        |client| client.ask(&get("/tasks/fleeting/add?0=1&1=2"), None),
-    ),
+    kind("good: a task that comes and goes", None, 1, &[OK, Saw::Status(404), Saw::Status(503)], |client| {
+        client.ask(&get("/tasks/fleeting/add?0=1&1=2"), None)
+    }),
 ];
 
 /// Lets all of them loose for `time`, and changes the folder; how many changes were made.
-pub fn soak(gateway: &Contender, folder: &Folder, time: Duration, ledger: &mut Ledger) -> anyhow::Result<u64> {
+pub fn soak(
+    gateway: &Contender,
+    folder: &Folder,
+    time: Duration,
+    ledger: &mut Ledger,
+) -> anyhow::Result<u64> {
     let end = Instant::now() + time;
     let (address, tasks) = (gateway.address, folder.tasks());
     std::thread::scope(|scope| {
@@ -142,7 +155,8 @@ pub fn soak(gateway: &Contender, folder: &Folder, time: Duration, ledger: &mut L
 /// A number that differs from run to run and from client to client.
 fn seed(index: u64) -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    (now.map_or(1, |since| since.as_micros() as u64) & 0x3fff_ffff) ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 34
+    (now.map_or(1, |since| since.as_micros() as u64) & 0x3fff_ffff)
+        ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 34
 }
 
 fn client(kind: &Kind, address: SocketAddr, random: u64, end: Instant) -> anyhow::Result<Ledger> {
@@ -225,7 +239,9 @@ impl Client {
     fn cut(&mut self) -> anyhow::Result<Saw> {
         let mut stream = TcpStream::connect(self.address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let head = format!("POST /tasks/cut/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {STREAM_BYTES}\r\n\r\n");
+        let head = format!(
+            "POST /tasks/cut/echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: {STREAM_BYTES}\r\n\r\n"
+        );
         stream.write_all(head.as_bytes())?;
         stream.write_all(&[b'x'; 4096])?;
         let mut some = [0; 64];

@@ -87,10 +87,13 @@ pub fn change(tasks: &Path, first: u64, end: Instant) -> anyhow::Result<u64> {
 /// Puts a file in place at once, as `mv` does.
 fn put(tasks: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let aside = tasks.join(format!(".{name}.new"));
-    std::fs::write(&aside, text).and_then(|()| std::fs::rename(&aside, tasks.join(name))).with_context(|| format!("writing {name}"))
+    std::fs::write(&aside, text)
+        .and_then(|()| std::fs::rename(&aside, tasks.join(name)))
+        .with_context(|| format!("writing {name}"))
 }
 
 fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::copy(from, to).with_context(|| format!("{} is not built; run just build-tasks", from.display()))?;
+    std::fs::copy(from, to)
+        .with_context(|| format!("{} is not built; run just build-tasks", from.display()))?;
     Ok(())
 }

@@ -36,10 +36,14 @@ struct Counts {
 impl Counts {
     fn ask(address: SocketAddr, task: &str) -> anyhow::Result<Self> {
         let answer = Connection::open(address)?.ask(&format!("/tasks/{task}"))?;
-        let document: serde_json::Value = serde_json::from_slice(&answer.body).context("a task's description")?;
+        let document: serde_json::Value =
+            serde_json::from_slice(&answer.body).context("a task's description")?;
         let count = |name: &str| {
             let path = format!("/counts/{name}");
-            document.pointer(&path).and_then(serde_json::Value::as_u64).with_context(|| format!("no {path} of {task}"))
+            document
+                .pointer(&path)
+                .and_then(serde_json::Value::as_u64)
+                .with_context(|| format!("no {path} of {task}"))
         };
         Ok(Self {
             calls: count("calls")?,
@@ -123,24 +127,32 @@ const UNREAD_PART_MAX: f64 = 0.02;
 
 /// What is wrong between clients and gateway.
 fn balanced(kind: &Kind, saw: &BTreeMap<Saw, u64>, counts: &Counts) -> Option<String> {
-    let sum = |holds: fn(&Saw) -> bool| saw.iter().filter(|(saw, _)| holds(saw)).map(|(_, count)| count).sum::<u64>();
+    let sum = |holds: fn(&Saw) -> bool| {
+        saw.iter().filter(|(saw, _)| holds(saw)).map(|(_, count)| count).sum::<u64>()
+    };
     let fine = sum(|saw| matches!(saw, Saw::Status(200..300)));
     let failed = sum(|saw| matches!(saw, Saw::Status(status) if *status >= 400));
     let hung_up = sum(|saw| matches!(saw, Saw::HungUp));
     let sent = fine + failed + hung_up;
-    let unread = sent.checked_sub(counts.calls).filter(|unread| *unread as f64 <= hung_up as f64 * UNREAD_PART_MAX);
+    let unread =
+        sent.checked_sub(counts.calls).filter(|unread| *unread as f64 <= hung_up as f64 * UNREAD_PART_MAX);
     let settled = match kind.vanished {
         Vanished::Cancelled => counts.answered() == Some(fine) && counts.errors == failed,
         Vanished::AsTheGuestEnds => counts.answered().is_some(),
     };
     let right = unread.is_some() && settled && counts.running == 0;
-    (!right).then(|| format!("saw {fine} answers, {failed} failures and hung up {hung_up} times, counted {counts:?}"))
+    (!right).then(|| {
+        format!("saw {fine} answers, {failed} failures and hung up {hung_up} times, counted {counts:?}")
+    })
 }
 
 /// What is wrong with what the clients saw.
 fn expected(kind: &Kind, saw: &BTreeMap<Saw, u64>) -> Option<String> {
-    let strange: Vec<String> =
-        saw.iter().filter(|(saw, _)| !kind.expected.contains(saw)).map(|(saw, count)| show(*saw, *count)).collect();
+    let strange: Vec<String> = saw
+        .iter()
+        .filter(|(saw, _)| !kind.expected.contains(saw))
+        .map(|(saw, count)| show(*saw, *count))
+        .collect();
     if saw.is_empty() {
         return Some("made no request".to_owned());
     }

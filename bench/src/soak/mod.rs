@@ -98,10 +98,14 @@ pub fn run(minutes: f64) -> anyhow::Result<ExitCode> {
     let before = Rest::until(&mut gateway, |rest| {
         rest.runs == 0 && rest.threads <= fresh.threads && rest.descriptors <= fresh.descriptors
     })?;
-    changes += clients::soak(&gateway, &folder, time.saturating_sub(warm_up), &mut ledger).context("the soak")?;
+    changes +=
+        clients::soak(&gateway, &folder, time.saturating_sub(warm_up), &mut ledger).context("the soak")?;
     let after = Rest::until(&mut gateway, |rest| rest.within(&before))?;
     let mut report = Report::default();
-    report.line(format!("{}, warm-up of {warm_up:.0?} included; {changes} changes of the tasks folder", show(time)));
+    report.line(format!(
+        "{}, warm-up of {warm_up:.0?} included; {changes} changes of the tasks folder",
+        show(time)
+    ));
     report.text.push('\n');
     ledger.judge(gateway.address, &mut report)?;
     report.text.push('\n');
@@ -135,7 +139,10 @@ fn judge(before: &Rest, after: &Rest, report: &mut Report) {
     report.check("no thread more", after.threads <= before.threads);
     report.check("no descriptor more", after.descriptors <= before.descriptors);
     let grown = after.memory_kib as f64 / before.memory_kib as f64;
-    report.check(&format!("memory at {:.0} % of that before, at most 120 %", grown * 100.0), grown <= GROWTH_MAX);
+    report.check(
+        &format!("memory at {:.0} % of that before, at most 120 %", grown * 100.0),
+        grown <= GROWTH_MAX,
+    );
 }
 
 /// The text, and how many checks failed.

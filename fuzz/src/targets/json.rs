@@ -22,8 +22,9 @@ fn shapes() -> Vec<Shape> {
         ]
         .into(),
     );
-    let variant =
-        Shape::Variant([case("none", None), case("size", Some(Shape::S8)), case("deep", Some(record.clone()))].into());
+    let variant = Shape::Variant(
+        [case("none", None), case("size", Some(Shape::S8)), case("deep", Some(record.clone()))].into(),
+    );
     let labels = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into();
     vec![
         Shape::Bool,
@@ -55,7 +56,8 @@ pub(super) fn feed(input: &[u8]) {
     if let Ok(val) = decode_value(shape, text, &limits) {
         let mut out = Vec::new();
         encode(shape, &val, &mut out, OUT_BYTES_MAX).expect("what was read is written");
-        let again = decode_value(shape, &out, &limits).unwrap_or_else(|error| panic!("{error}: {}", shown(&out)));
+        let again =
+            decode_value(shape, &out, &limits).unwrap_or_else(|error| panic!("{error}: {}", shown(&out)));
         let mut twice = Vec::new();
         encode(shape, &again, &mut twice, OUT_BYTES_MAX).expect("what was read is written");
         assert!(out == twice, "{} became {}", shown(&out), shown(&twice));
@@ -63,7 +65,8 @@ pub(super) fn feed(input: &[u8]) {
     if let Ok(val) = decode_wave(shape, text, &limits) {
         let (mut out, mut twice) = (Vec::new(), Vec::new());
         encode_wave(shape, &val, &mut out, OUT_BYTES_MAX).expect("what was read is written");
-        let again = decode_wave(shape, &out, &limits).unwrap_or_else(|error| panic!("{error}: {}", shown(&out)));
+        let again =
+            decode_wave(shape, &out, &limits).unwrap_or_else(|error| panic!("{error}: {}", shown(&out)));
         encode_wave(shape, &again, &mut twice, OUT_BYTES_MAX).expect("what was read is written");
         assert!(out == twice, "{} became {}", shown(&out), shown(&twice));
     }
@@ -72,7 +75,8 @@ pub(super) fn feed(input: &[u8]) {
     let _ = decode_args(&params, text, &limits).map_err(|error| error.to_string());
     if let Ok(text) = std::str::from_utf8(text) {
         let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
-        let pairs: Vec<(String, String)> = pairs.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        let pairs: Vec<(String, String)> =
+            pairs.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
         let _ = decode_query(&params, &pairs, &limits).map_err(|error| error.to_string());
     }
 }

@@ -35,7 +35,8 @@ struct Bare {
 
 /// A small gateway's settings.
 fn config(tasks: &std::path::Path) -> Config {
-    let bare: Bare = clap::Parser::parse_from(["fuzz", "--max-runs", "128", "--workers", "1", "--http-threads", "1"]);
+    let bare: Bare =
+        clap::Parser::parse_from(["fuzz", "--max-runs", "128", "--workers", "1", "--http-threads", "1"]);
     let mut flags = bare.flags;
     flags.tasks = tasks.to_string_lossy().into_owned();
     flags.listen = "127.0.0.1:0".to_owned();

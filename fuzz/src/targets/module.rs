@@ -34,8 +34,11 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let tokio =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a thread");
         let core = app::core(&config(folder.path()), tokio.handle().clone(), None).expect("an engine");
         let loader = TaskLoader::new(Arc::clone(&core.runtime), Arc::clone(&core.pool));
         Self { tokio, core, loader, folder }
@@ -58,7 +61,8 @@ static BENCH: LazyLock<(Bench, Settings)> = LazyLock::new(|| {
 
 pub(super) fn feed(input: &[u8]) {
     let (bench, settings) = &*BENCH;
-    let path = bench.folder.path().join(if input.starts_with(b"\0asm") { "fuzzed.wasm" } else { "fuzzed.wat" });
+    let path =
+        bench.folder.path().join(if input.starts_with(b"\0asm") { "fuzzed.wasm" } else { "fuzzed.wat" });
     std::fs::write(&path, input).expect("a module");
     match registry::load_file(&path, settings, &bench.loader) {
         Ok(task) => bench.tokio.block_on(call(&bench.core, &task)),

@@ -276,7 +276,9 @@ async fn run(
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     // A client that broke its body off is told so, whatever the guest made of it.
-    result.map_err(|error| visitor.complaint.take().unwrap_or(error)).and_then(|output| write::write(output, gateway.invoker.memory()))
+    result
+        .map_err(|error| visitor.complaint.take().unwrap_or(error))
+        .and_then(|output| write::write(output, gateway.invoker.memory()))
 }
 
 /// Says which version answered.

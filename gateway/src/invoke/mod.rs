@@ -81,10 +81,11 @@ impl Invoker {
 
     /// Makes one call and waits for its end.
     pub async fn call(&self, call: Call) -> Finished<Output> {
-        let Admitted { permit, charge, budget, end } = match self.admit(&call.task, call.wait, &call.observed).await {
-            Ok(admitted) => admitted,
-            Err(refused) => return refused.into(),
-        };
+        let Admitted { permit, charge, budget, end } =
+            match self.admit(&call.task, call.wait, &call.observed).await {
+                Ok(admitted) => admitted,
+                Err(refused) => return refused.into(),
+            };
         let start = Start {
             runtime: Arc::clone(&self.runtime),
             prepared: Arc::clone(&call.task.prepared),

@@ -6,7 +6,9 @@
 use super::arguments::Resolved;
 use super::component::Returned;
 use super::observed::Observed;
-use super::{Call, Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, arguments, epoch, grants, outcome};
+use super::{
+    Call, Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, arguments, epoch, grants, outcome,
+};
 use crate::error::{Error, Kind};
 use crate::limits::Limits;
 use crate::task::{Arguments, Format, Output, Phase, Timing};

@@ -7,7 +7,10 @@
 use super::arguments::{self, Resolved};
 use super::call::{Clock, Done};
 use super::observed::Observed;
-use super::{Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, command, epoch, http_guest, outcome, stream_call};
+use super::{
+    Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, command, epoch, http_guest, outcome,
+    stream_call,
+};
 use crate::error::{Error, Kind};
 use crate::exchange::{Command, Exchange, Fate, Head, Stream};
 use crate::limits::Limits;
