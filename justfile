@@ -21,6 +21,7 @@ test *filter: build-tasks
     cargo test --release -p gateway -p unblock-host {{filter}}
     cargo test -p unblock-pool {{filter}}
     cargo test --release -p bench {{filter}}
+    cargo test --release -p unblock-fuzz {{filter}}
     cargo test -p unblock-sdk -p unblock-sdk-macros -p bench-native -p guest-sdk -p sleep -p password -p render -p thumbnail {{filter}}
 
 # The corpus of hostile guests against the built program; its figures go into docs/reliability.md.
@@ -43,7 +44,7 @@ browser-test: build-tasks
 # Format, lints, docs; warnings are errors.
 check:
     cargo fmt --all --check
-    cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -p bench -- -D warnings
+    cargo clippy --release --all-targets -p gateway -p unblock-host -p unblock-pool -p bench -p unblock-fuzz -- -D warnings
     cargo clippy --all-targets -p bench-native -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --profile release --no-deps --document-private-items -p gateway -p unblock-host -p unblock-pool
 
@@ -57,9 +58,19 @@ bench *what:
     bench/build.sh
     cargo run --release -p bench -- {{what}}
 
+# Good, slow, hostile and vanishing clients for so many minutes (default 10), then a look at what is left of them.
+soak *minutes: build-tasks
+    cargo run --release -p bench -- soak {{minutes}}
+
 # The pool's scheduling alone (criterion; a filter may follow); `just bench-pool instructions` counts (valgrind), `just bench-pool locks` times the locks.
 bench-pool *what:
     @gateway/pool/benches/run {{what}}
+
+# Fuzz one target (module, json, http, manifest, routes) for so many minutes (default 10), led by coverage.
+fuzz target minutes="10":
+    RUSTC_WORKSPACE_WRAPPER={{justfile_directory()}}/fuzz/instrument cargo build --release -p unblock-fuzz
+    if [ {{target}} = module ]; then cargo run --quiet --release --manifest-path fuzz/smith/Cargo.toml --target-dir target/smith -- target/fuzz/module 2000 "$RANDOM"; fi
+    nice -n 10 target/release/fuzz {{target}} $(({{minutes}} * 60))
 
 # The pool under a model checker (loom): every interleaving of its hand-written protocols.
 model:

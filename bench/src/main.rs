@@ -16,6 +16,7 @@ mod proc;
 mod report;
 mod rows;
 mod scale;
+mod soak;
 mod table;
 
 use anyhow::Context as _;
@@ -42,12 +43,14 @@ const ROWS: &str = "Rows:
   k  start to ready with 1 and 1,000 modules; cp of a new component to its first answer
   l  what many tasks, parked calls and calls cost; a second worker
   m  a call without HTTP, before and after the work on its cost; a heap that grows
+  n  1, 2, 5 and 10 times the calls that fit: what is still finished
 
 Examples:
   bench                     everything, and the report in docs/
   bench quick               everything, up to 5 minutes
   bench quick b d           two rows
   bench check               a quick run beside the recorded ratios; fails if one fell by more than 20 %
+  bench soak 5              five minutes of everything at once, then a look at what is left
   bench record              a quick run whose ratios become the record
   bench quick --report /tmp the report of another run, elsewhere";
 
@@ -56,7 +59,7 @@ Examples:
 struct Cli {
     /// "quick", "full" (the default), "check" or "record"; and rows, no row means all.
     #[arg(value_name = "quick|full|check|record|ROW", value_parser = [
-        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m",
+        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n",
     ])]
     words: Vec<String>,
     /// Write benchmarks.md, benchmarks.csv and charts/ into this folder; a full run of all rows
@@ -64,11 +67,17 @@ struct Cli {
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     #[command(subcommand)]
-    child: Option<Hidden>,
+    other: Option<Other>,
 }
 
 #[derive(Subcommand)]
-enum Hidden {
+enum Other {
+    /// Good, slow, hostile and vanishing clients for a while; fails if anything is left of them.
+    Soak {
+        /// For how long, in minutes.
+        #[arg(default_value_t = 10.0)]
+        minutes: f64,
+    },
     /// What a measured process does; started by `bench` itself.
     #[command(subcommand, hide = true)]
     Child(children::Child),
@@ -76,8 +85,9 @@ enum Hidden {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ended = match cli.child {
-        Some(Hidden::Child(child)) => children::run(child).map(|()| ExitCode::SUCCESS),
+    let ended = match cli.other {
+        Some(Other::Child(child)) => children::run(child).map(|()| ExitCode::SUCCESS),
+        Some(Other::Soak { minutes }) => soak::run(minutes),
         None => Request::of(&cli).carry_out(),
     };
     match ended {

@@ -33,6 +33,12 @@ impl Process {
         value.parse().context("Pss is no number")
     }
 
+    /// Open file descriptors.
+    pub fn descriptors(self) -> anyhow::Result<u64> {
+        let path = format!("/proc/{}/fd", self.0);
+        Ok(std::fs::read_dir(&path).with_context(|| format!("reading {path}"))?.count() as u64)
+    }
+
     /// Threads of the operating system.
     pub fn threads(self) -> anyhow::Result<u64> {
         let text = self.read("status")?;

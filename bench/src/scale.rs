@@ -43,6 +43,10 @@ pub struct Scale {
     pub warm_calls: usize,
     /// Starts with each number of modules.
     pub starts: usize,
+    /// Rounds of the overload row.
+    pub overload_rounds: usize,
+    /// One turn at one multiple of the capacity.
+    pub overload: Duration,
 }
 
 impl Scale {
@@ -67,6 +71,8 @@ impl Scale {
             drop_rounds: 1,
             warm_calls: 100,
             starts: 5,
+            overload_rounds: 1,
+            overload: Duration::from_secs(4),
         }
     }
 
@@ -91,6 +97,8 @@ impl Scale {
             drop_rounds: 3,
             warm_calls: 1_000,
             starts: 15,
+            overload_rounds: 5,
+            overload: Duration::from_secs(8),
         }
     }
 }

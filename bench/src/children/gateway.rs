@@ -8,7 +8,6 @@ use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use unblock_pool::Pool;
 
 /// How long the tasks may take to load.
 const LOADING_MAX: Duration = Duration::from_secs(120);
@@ -50,15 +49,17 @@ pub fn start(folder: &Path, more: &[String]) -> anyhow::Result<Server> {
 /// Serves until the input ends.
 pub fn run(folder: &Path, more: &[String]) -> anyhow::Result<()> {
     let server = start(folder, more).context("starting the gateway")?;
-    super::converse(server.address(), || state(server.pool()))
+    super::converse(server.address(), || state(&server))
 }
 
-/// The pool's numbers. `unsunk` are the loops that are not on the lowest level yet.
-fn state(pool: &Pool) -> serde_json::Value {
-    let stats = pool.stats();
+/// The pool's numbers, and what its calls hold. `unsunk` are the loops that are not on the lowest level yet.
+fn state(server: &Server) -> serde_json::Value {
+    let stats = server.pool().stats();
     let lowest = stats.queued.last().copied().unwrap_or_default();
     serde_json::json!({
         "in_flight": stats.permits,
+        "waiting": stats.admission_waiting,
+        "held_bytes": server.memory().held_bytes(),
         "running": stats.running,
         "asleep": stats.parked,
         "unsunk": stats.queued.iter().sum::<usize>() - lowest,

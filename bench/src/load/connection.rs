@@ -27,6 +27,8 @@ pub struct Answer {
     pub status: u16,
     /// Its body.
     pub body: Vec<u8>,
+    /// When to try again, in seconds, if it says so.
+    pub retry_after: Option<u32>,
 }
 
 /// A connection.
@@ -147,13 +149,17 @@ pub fn parse(bytes: &[u8]) -> anyhow::Result<Option<(Answer, usize)>> {
         std::str::from_utf8(bytes.get(..end).unwrap_or_default()).context("an answer's header is no text")?;
     let status =
         head.split(' ').nth(1).and_then(|text| text.parse().ok()).context("an answer without a status")?;
-    let length: usize = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .context("an answer without a length")?;
+    let length = header(head, "content-length").context("an answer without a length")? as usize;
+    let retry_after = header(head, "retry-after");
     let start = end + 4;
     let whole = bytes.get(start..start.saturating_add(length));
-    Ok(whole.map(|body| (Answer { status, body: body.to_vec() }, start + length)))
+    Ok(whole.map(|body| (Answer { status, body: body.to_vec(), retry_after }, start + length)))
+}
+
+/// A header that is a number.
+fn header(head: &str, wanted: &str) -> Option<u32> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(':'));
+    headers
+        .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+        .and_then(|(_, value)| value.trim().parse().ok())
 }

@@ -4,5 +4,6 @@
 
 pub mod closed;
 pub mod connection;
+pub mod flood;
 pub mod open;
 pub mod stream;

@@ -30,6 +30,7 @@ const READING: &str = "\
 - **h** the trivial call and 1 ms of CPU beside what one would take instead, each of them one process;
   **i** guests that compute beside native code; **j** tasks in Python and JavaScript
 - **k** start and drop-in; **l** what grows with tasks, parked calls, finished calls and workers
+- **n** an open loop of more calls than fit ([what that means](reliability.md#overload))
 
 ";
 

@@ -11,6 +11,7 @@ mod hangup;
 mod idle;
 mod languages;
 mod many;
+mod overload;
 mod parked;
 mod peers;
 mod saturated;
@@ -38,4 +39,5 @@ pub const ALL: &[(&str, Row)] = &[
     ("k", start::run),
     ("l", many::run),
     ("m", cost::run),
+    ("n", overload::run),
 ];

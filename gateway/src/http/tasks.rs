@@ -109,6 +109,7 @@ fn full(task: &Task) -> Value {
         "counts": {
             "calls": task.counts.calls.load(Ordering::Relaxed),
             "errors": task.counts.errors.load(Ordering::Relaxed),
+            "cancelled": task.counts.cancelled.load(Ordering::Relaxed),
             "running": task.counts.running.load(Ordering::Relaxed),
         },
     })

@@ -85,8 +85,9 @@ impl Body {
 
     /// Stops the run and tells why.
     fn stop(&mut self, error: &Error) {
-        if let Some(hold) = self.run.take() {
-            (hold.late)(error);
+        if let Some(Hold { end, late, .. }) = self.run.take() {
+            end.failed();
+            late(error);
         }
     }
 

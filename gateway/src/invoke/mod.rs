@@ -166,8 +166,8 @@ impl Invoker {
         let (permit, charge) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
-                let error = counts.failed(error.at(Phase::Queue));
-                return Err(Refusal { error, waited: arrived.elapsed() });
+                counts.end(true);
+                return Err(Refusal { error: error.at(Phase::Queue), waited: arrived.elapsed() });
             }
         };
         let budget = Budget { queue_until, wall: limits.wall, cpu: limits.cpu };
@@ -251,8 +251,8 @@ impl End {
             Err((Ended::Stopped(why), report)) => {
                 let mut error = observed.take_stopped().unwrap_or_else(|| stopped(why, &limits));
                 match error.kind {
-                    Kind::QueueFull => error.retry_after = Some(counts.0.share.retry_after()),
-                    Kind::DeadlineExceeded if limits.wall < counts.0.limits.wall => {
+                    Kind::QueueFull => error.retry_after = Some(counts.task.share.retry_after()),
+                    Kind::DeadlineExceeded if limits.wall < counts.task.limits.wall => {
                         let wait = limits::duration(limits.wall);
                         error.detail =
                             format!("the run did not end within the {wait} that the request asked to wait");
@@ -269,28 +269,43 @@ impl End {
         };
         timing.queue = admission + report.queue;
         timing.cpu = report.cpu;
-        Finished { result: result.map_err(|error| counts.failed(error)), timing }
+        counts.end(result.is_err());
+        Finished { result, timing }
+    }
+
+    /// The call has failed, whatever becomes of its run.
+    fn failed(self) {
+        self.counts.end(true);
     }
 }
 
-/// Counts a call of a task while it is under way, also when its future is dropped.
-struct InFlight(Arc<Task>);
+/// Counts a call of a task while it is under way, and how it ended: one that is dropped before anybody
+/// told how was cancelled.
+struct InFlight {
+    task: Arc<Task>,
+    ended: bool,
+}
 
 impl InFlight {
     fn enter(task: Arc<Task>) -> Self {
         task.counts.calls.fetch_add(1, Ordering::Relaxed);
         task.counts.running.fetch_add(1, Ordering::Relaxed);
-        Self(task)
+        Self { task, ended: false }
     }
 
-    fn failed(&self, error: Error) -> Error {
-        self.0.counts.errors.fetch_add(1, Ordering::Relaxed);
-        error
+    fn end(mut self, failed: bool) {
+        self.ended = true;
+        if failed {
+            self.task.counts.errors.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.counts.running.fetch_sub(1, Ordering::Relaxed);
+        if !self.ended {
+            self.task.counts.cancelled.fetch_add(1, Ordering::Relaxed);
+        }
+        self.task.counts.running.fetch_sub(1, Ordering::Relaxed);
     }
 }

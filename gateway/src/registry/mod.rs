@@ -15,6 +15,8 @@
 //! | `manage.rs` | the thread that writes files, for callers who may |
 
 mod compile;
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 mod manage;
 mod manifest;

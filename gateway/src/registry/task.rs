@@ -48,13 +48,15 @@ pub struct Task {
     pub counts: Arc<Counts>,
 }
 
-/// Counters of a task, kept by whoever makes the calls.
+/// Counters of a task, kept by whoever makes the calls. A call that is none of the latter three was answered.
 #[derive(Debug, Default)]
 pub struct Counts {
     /// Calls that were asked for.
     pub calls: AtomicU64,
-    /// Calls that failed.
+    /// Calls that failed, and whose callers were told why.
     pub errors: AtomicU64,
+    /// Calls whose callers went away before the end.
+    pub cancelled: AtomicU64,
     /// Calls in flight now.
     pub running: AtomicU64,
 }

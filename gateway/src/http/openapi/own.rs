@@ -278,7 +278,7 @@ pub fn schemas() -> Map<String, Value> {
         })),
         "imports": list(text()),
         "warnings": list(text()),
-        "counts": object(json!({ "calls": count(), "errors": count(), "running": count() })),
+        "counts": object(json!({ "calls": count(), "errors": count(), "cancelled": count(), "running": count() })),
     }));
     Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task)])
 }

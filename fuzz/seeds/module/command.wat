@@ -1,0 +1,1 @@
+(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32))) (import "wasi_snapshot_preview1" "proc_exit" (func $e (param i32))) (memory (export "memory") 1) (data (i32.const 8) "\14\00\00\00\03\00\00\00hi\n") (func (export "_start") (drop (call $w (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0))) (call $e (i32.const 3))))

@@ -1,0 +1,1 @@
+(module (memory (export "memory") 1) (table 1 funcref) (global (mut i32) (i32.const 0)) (data (i32.const 0) "x") (func (export "grow") (result i32) (memory.grow (i32.const 300))) (func (export "loop") (loop (br 0))) (func $deep (export "deep") (call $deep)) (func (export "trap") unreachable))
