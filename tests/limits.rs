@@ -121,12 +121,12 @@ async fn the_cpu_budget_counts_the_runs_own_time_while_others_run() {
     let server = Gateway::new()
         .set(|config| config.workers = NonZeroUsize::MIN)
         .wat("loops", LOOPS)
-        .manifest("loops", LOOPS_MANIFEST)
+        .manifest("loops", &format!("{LOOPS_MANIFEST}weight = 9\n"))
         .wat("honest", LOOPS)
         .manifest("honest", manifest)
         .start();
     let crowd = Crowd::sunk(&server, "/tasks/loops/endless", 8);
-    // A fraction of its budget in CPU time; more than all of it by the clock, with eight neighbours.
+    // A fraction of its budget in CPU time; more than all of it by the clock, beside a task of nine times its weight.
     let begin = Instant::now();
     let reply = server.get("/tasks/honest/busy?0=100000000").await;
     let took = begin.elapsed();
