@@ -97,8 +97,8 @@ impl Scale {
             drop_rounds: 3,
             warm_calls: 1_000,
             starts: 15,
-            overload_rounds: 5,
-            overload: Duration::from_secs(8),
+            overload_rounds: 3,
+            overload: Duration::from_secs(6),
         }
     }
 }
