@@ -5,7 +5,7 @@
 //! read values, not how things run.
 
 use crate::access::Tokens;
-use crate::limits::{self, Ceilings, Limits, WEIGHT_MAX};
+use crate::limits::{self, Ceilings, Limits, MIB, WEIGHT_MAX};
 use crate::runtime::engine::{self, Runs};
 use crate::telemetry::LogFormat;
 use crate::{http, registry, tls};
@@ -475,7 +475,8 @@ impl Config {
         let tasks = reader.read("tasks", PathBuf::new(), folder(&flags.tasks));
         let engine = engine_settings(flags, registry::count_modules(&tasks), &mut reader);
         let memory_bytes = match &flags.memory_budget {
-            None => engine.runs.memory_bytes / MEMORY_PARTS * (MEMORY_PARTS - 1),
+            // Whole mebibytes, since people read it.
+            None => (engine.runs.memory_bytes / MEMORY_PARTS * (MEMORY_PARTS - 1)) / MIB * MIB,
             Some(text) => reader.size("memory-budget", text),
         };
         let (defaults, ceilings) = (default_limits(flags, &mut reader), ceilings(flags, &mut reader));
