@@ -65,14 +65,32 @@ async fn growth_is_refused_when_others_hold_the_rest_and_that_is_not_the_tasks_f
     drop(alone);
 }
 
-#[tokio::test]
-async fn bodies_are_charged_too() {
+fn giant(budget: u64) -> Server {
     let wit = "package t:t; world w { export text: func(n: u32) -> string; \
                export numbers: func(n: u32) -> list<u32>; export count: func(xs: list<u32>) -> u32; }";
     let giant = typed(wit, include_str!("guests/giant.wat"));
+    Gateway::new().file("giant.wasm", giant).set(move |config| config.memory_bytes = budget).start()
+}
+
+#[tokio::test]
+async fn a_result_is_charged_until_its_reader_has_taken_it() {
+    let server = giant(100 * MIB);
+    // More than the socket's buffers take.
+    let length = 16_000_000;
+    let slow = Caller::get(&server, &format!("/tasks/giant/text?n={length}"));
+    eventually("only the result is left", || {
+        server.pool().permits == 0 && server.app().memory().held_bytes() == length
+    });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.app().memory().held_bytes(), length, "nobody has read it");
+    assert!(slow.answer().len() as u64 > length);
+    eventually("all is given back", || server.app().memory().held_bytes() == 0);
+}
+
+#[tokio::test]
+async fn bodies_are_charged_too() {
     // A run of this guest starts with 257 pages.
-    let server =
-        Gateway::new().file("giant.wasm", giant).set(|config| config.memory_bytes = 17 * MIB).start();
+    let server = giant(17 * MIB);
     let post = |numbers: usize| {
         let body = format!("[[0{}]]", ",0".repeat(numbers - 1));
         let url = server.url("/tasks/giant/count");

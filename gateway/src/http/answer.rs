@@ -10,11 +10,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response, StatusCode};
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use std::convert::Infallible;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const WAVE: HeaderValue = HeaderValue::from_static("text/x-wave; charset=utf-8");
@@ -26,29 +22,16 @@ pub const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 /// Bytes of a result that are not charged: about what the socket takes at once.
 const UNCHARGED_BYTES_MAX: usize = 64 << 10;
 
-/// A body that is charged for until it is sent: a slow reader holds it long after its call.
+/// A result that is charged for until its last byte is sent: a slow reader holds it long after its call, and
+/// the server lets the body go as soon as it has its bytes.
 struct Held {
-    bytes: Option<Bytes>,
+    bytes: Bytes,
     _charge: Charge,
 }
 
-impl http_body::Body for Held {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.bytes.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -57,7 +40,7 @@ fn body(bytes: Bytes, memory: &Arc<Memory>) -> Result<Body, Error> {
         return Ok(Body::from(bytes));
     }
     let charge = memory.charge(bytes.len() as u64).ok_or_else(|| memory_full(memory))?;
-    Ok(Body::new(Held { bytes: Some(bytes), _charge: charge }))
+    Ok(Body::from(Bytes::from_owner(Held { bytes, _charge: charge })))
 }
 
 /// The response to a call that went well.
