@@ -83,6 +83,9 @@ async fn whoever_has_no_token_gets_the_open_pages_and_nothing_else() {
         ("DELETE", "/tasks/add"),
         ("GET", "/plus/1/2"),
         ("GET", "/nothing"),
+        ("GET", "/calls"),
+        ("GET", "/calls/x"),
+        ("GET", "/tasks/add/-/calls"),
         ("GET", "/docs/a/b"),
     ] {
         let reply = ask(&server, method, path, None).await;
@@ -118,6 +121,9 @@ async fn a_token_allows_what_its_scopes_say() {
         ("GET", "/tasks", [false, false, true, true]),
         ("GET", "/openapi.json", [false, false, true, true]),
         ("HEAD", "/tasks", [false, false, true, true]),
+        ("GET", "/calls", [false, false, true, true]),
+        ("GET", "/tasks/add/-/calls", [false, false, true, true]),
+        ("GET", "/tasks/other/-/calls", [false, false, true, true]),
     ] {
         for (token, allowed) in [&call, &every, &read, &manage].into_iter().zip(allowed) {
             let reply = ask(&server, method, path, Some(token)).await;

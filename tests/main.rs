@@ -11,6 +11,7 @@
 mod access;
 mod bounds;
 mod cache;
+mod calls;
 mod cancel;
 mod cli;
 mod clients;

@@ -7,7 +7,7 @@ use crate::support::repository;
 use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
-const RANKS: [(&str, u8); 23] = [
+const RANKS: [(&str, u8); 24] = [
     ("main", 10),
     ("lib", 10),
     ("cli", 9),
@@ -17,8 +17,9 @@ const RANKS: [(&str, u8); 23] = [
     ("http", 6),
     ("local", 6),
     ("jobs", 5),
-    ("invoke", 4),
-    ("registry", 3),
+    ("invoke", 5),
+    ("registry", 4),
+    ("observe", 3),
     ("runtime", 2),
     ("access", 1),
     ("reload", 1),
@@ -43,7 +44,7 @@ const FENCES: [(&str, &[&str], &str); 9] = [
     ("env::var", &["config", "cli"], "the environment is read in one place"),
     (
         "SystemTime",
-        &["access", "registry", "http/access.rs", "http/probes.rs", "runtime/cache.rs"],
+        &["access", "observe", "registry", "http/access.rs", "http/probes.rs", "runtime/cache.rs"],
         "the clock may jump; durations are measured with Instant",
     ),
     ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),

@@ -10,6 +10,7 @@ use crate::error::LoadError;
 use crate::http::{self, Doors, Gateway};
 use crate::invoke::Invoker;
 use crate::limits::{self, Limits};
+use crate::observe::Observer;
 use crate::registry::{Loader, Registry, share_limits};
 use crate::reload::Reloaded;
 use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime};
@@ -88,7 +89,8 @@ pub fn core(
         Pool::new(pool_config, runtime.interrupt(), on_thread).context("starting the worker threads")?;
     let pool = Arc::new(pool);
     let memory = Memory::new(config.memory_bytes);
-    let invoker = Arc::new(Invoker::new(Arc::clone(&runtime), Arc::clone(&pool), memory));
+    let observer = Observer::new(config.observe.clone());
+    let invoker = Arc::new(Invoker::new(Arc::clone(&runtime), Arc::clone(&pool), memory, observer));
     Ok(Core { runtime, pool, invoker })
 }
 

@@ -8,7 +8,7 @@ use crate::access::Tokens;
 use crate::limits::{self, Ceilings, Limits, MIB, WEIGHT_MAX};
 use crate::runtime::engine::{self, Runs};
 use crate::telemetry::LogFormat;
-use crate::{http, registry, tls};
+use crate::{http, observe, registry, tls};
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
@@ -21,6 +21,12 @@ pub struct Flags {
     /// Folder of task modules.
     #[arg(long, env = "UNBLOCK_TASKS", value_name = "DIR", default_value = "tasks", help_heading = "Server")]
     pub tasks: String,
+    /// Calls of each task of which a record is kept.
+    #[arg(long, env = "UNBLOCK_RECORDS", value_name = "N", default_value = "100", help_heading = "Server")]
+    pub records: String,
+    /// Whether the phases of calls are counted for /metrics: on or off.
+    #[arg(long, env = "UNBLOCK_METRICS", value_name = "SWITCH", default_value = "on", help_heading = "Server")]
+    pub metrics: String,
     /// Address and port to listen on.
     #[arg(
         long,
@@ -387,6 +393,8 @@ pub struct Config {
     pub registry: registry::Settings,
     /// The edge's settings.
     pub http: http::Settings,
+    /// What is kept of calls.
+    pub observe: observe::Settings,
     /// Form of log lines.
     pub log_format: LogFormat,
     /// Filter of log lines.
@@ -412,6 +420,9 @@ impl std::error::Error for Mistakes {}
 
 /// Most threads of one sort: beyond it the number is a typing error.
 const THREADS_MAX: usize = 1024;
+
+/// Most records of a task's calls: 200 bytes each, looked through one by one.
+const RECORDS_MAX: usize = 10_000;
 
 /// Least and most wasm stack in bytes: below it Rust's own start-up overflows, above it 10,000
 /// stacks no longer fit the address space.
@@ -499,6 +510,19 @@ impl Config {
                 other => Err(format!("found {other:?}, expected text or json")),
             },
         );
+        let observe = observe::Settings {
+            records: reader.count("records", &flags.records, 0..=RECORDS_MAX),
+            histograms: reader.read(
+                "metrics",
+                true,
+                match flags.metrics.as_str() {
+                    "on" => Ok(true),
+                    "off" => Ok(false),
+                    other => Err(format!("found {other:?}, expected on or off")),
+                },
+            ),
+            ..observe::Settings::default()
+        };
         if !reader.mistakes.is_empty() {
             return Err(Mistakes(reader.mistakes));
         }
@@ -514,6 +538,7 @@ impl Config {
             engine,
             registry,
             http,
+            observe,
             log_format,
             log: flags.log.clone(),
         })

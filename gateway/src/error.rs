@@ -23,6 +23,8 @@ pub enum Kind {
     UnknownFunction,
     /// Nothing is served under that path.
     UnknownPath,
+    /// No call of that id is in flight or remembered.
+    UnknownCall,
     /// The path is served, but not with that method.
     MethodNotAllowed,
     /// No token was shown, or one that is not known.
@@ -92,13 +94,14 @@ pub enum Blame {
 
 impl Kind {
     /// Every kind, for documentation and tests.
-    pub const ALL: [Kind; 33] = [
+    pub const ALL: [Kind; 34] = [
         Kind::BadArguments,
         Kind::BadJson,
         Kind::AmbiguousFunction,
         Kind::UnknownTask,
         Kind::UnknownFunction,
         Kind::UnknownPath,
+        Kind::UnknownCall,
         Kind::MethodNotAllowed,
         Kind::Unauthorized,
         Kind::Forbidden,
@@ -138,6 +141,7 @@ impl Kind {
             Kind::UnknownTask => "unknown-task",
             Kind::UnknownFunction => "unknown-function",
             Kind::UnknownPath => "unknown-path",
+            Kind::UnknownCall => "unknown-call",
             Kind::MethodNotAllowed => "method-not-allowed",
             Kind::Unauthorized => "unauthorized",
             Kind::Forbidden => "forbidden",
@@ -178,6 +182,7 @@ impl Kind {
             Kind::UnknownTask => "No such task",
             Kind::UnknownFunction => "The task has no such function",
             Kind::UnknownPath => "Nothing is served here",
+            Kind::UnknownCall => "There is no such call",
             Kind::MethodNotAllowed => "The method is not served here",
             Kind::Unauthorized => "A token is needed",
             Kind::Forbidden => "This is not allowed",
@@ -218,6 +223,7 @@ impl Kind {
             | Kind::UnknownTask
             | Kind::UnknownFunction
             | Kind::UnknownPath
+            | Kind::UnknownCall
             | Kind::MethodNotAllowed
             | Kind::Unauthorized
             | Kind::Forbidden

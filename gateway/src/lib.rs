@@ -22,8 +22,9 @@
 //! | 8 | [`app`] | who started it |
 //! | 7 | [`config`] | how things run |
 //! | 6 | [`http`], [`local`] | wasmtime, stores |
-//! | 4 | [`invoke`] | who asked |
-//! | 3 | [`registry`] | wasmtime types |
+//! | 5 | [`invoke`] | who asked |
+//! | 4 | [`registry`] | wasmtime types |
+//! | 3 | [`observe`] | who looks |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
 //! | 1 | [`values`], [`access`], [`reload`], [`tls`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
 //! | 0 | [`error`], [`exchange`], [`grants`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
@@ -41,6 +42,7 @@ pub mod invoke;
 pub mod limits;
 pub mod local;
 pub mod new;
+pub mod observe;
 pub mod registry;
 pub mod reload;
 pub mod runtime;

@@ -97,6 +97,20 @@ pub struct Arguments {
     pub body: Body,
 }
 
+impl Arguments {
+    /// Bytes that came whole: parameters and body.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let pairs: usize = self.pairs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let body = match &self.body {
+            Body::Empty | Body::Stream(_) => 0,
+            Body::Bytes { bytes, .. } => bytes.len(),
+            Body::Form(parts) => parts.iter().map(|part| part.name.len() + part.bytes.len()).sum(),
+        };
+        (pairs + body) as u64
+    }
+}
+
 /// The body of a call.
 #[derive(Debug, Default)]
 pub enum Body {
@@ -161,6 +175,20 @@ pub enum Output {
         /// What it wrote.
         body: Bytes,
     },
+}
+
+impl Output {
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Self::Empty => 0,
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) | Self::Json(bytes) | Self::Wave(bytes) => bytes.len(),
+            Self::Raw { body, .. } => body.len(),
+        };
+        bytes as u64
+    }
 }
 
 /// Stage of a call; the same words in errors, headers, logs and metrics.

@@ -64,7 +64,7 @@ impl Side {
     async fn call(&self, run: &Run, grants: &Arc<Grants>) -> anyhow::Result<()> {
         let (request, progress) = (Request::default(), Progress::default());
         let charge = Memory::new(u64::MAX).charge(0).context("an empty budget")?;
-        let limiter = Limiter::new(BYTES_MAX, charge, 0);
+        let limiter = Limiter::new(BYTES_MAX, charge, 0, progress.clone());
         let host = Host::new(run.clone(), limiter, BYTES_MAX, request, progress, Arc::clone(grants));
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limiter);

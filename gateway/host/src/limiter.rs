@@ -5,6 +5,7 @@
 //! follows is reported as what it is. Knows no task and no pool.
 
 use crate::memory::Charge;
+use crate::progress::Progress;
 use wasmtime::ResourceLimiter;
 
 /// Bytes of one table element, as wasmtime lays it out.
@@ -33,14 +34,16 @@ pub struct Limiter {
     charge: Charge,
     /// What is charged beside memories and tables.
     overhead_bytes: u64,
+    progress: Progress,
 }
 
 impl Limiter {
     /// A limiter that allows `limit_bytes` in all. Of what `charge` holds already, `overhead_bytes` are for
-    /// other things than memories and tables.
+    /// other things than memories and tables. What the run holds at most is shown by `progress`.
     #[must_use]
-    pub fn new(limit_bytes: u64, charge: Charge, overhead_bytes: u64) -> Self {
+    pub fn new(limit_bytes: u64, charge: Charge, overhead_bytes: u64, progress: Progress) -> Self {
         Self {
+            progress,
             charge,
             overhead_bytes,
             crowded_out: false,
@@ -77,12 +80,6 @@ impl Limiter {
         self.host_failed
     }
 
-    /// The most bytes the run held at once.
-    #[must_use]
-    pub fn peak_bytes(&self) -> usize {
-        self.peak_bytes
-    }
-
     fn grow(&mut self, by: usize) -> bool {
         match self.held_bytes.checked_add(by) {
             Some(sum) if sum <= self.limit_bytes => {
@@ -92,7 +89,10 @@ impl Limiter {
                 }
                 self.held_bytes = sum;
                 self.last_bytes = by;
-                self.peak_bytes = self.peak_bytes.max(sum);
+                if sum > self.peak_bytes {
+                    self.peak_bytes = sum;
+                    self.progress.grew(sum as u64);
+                }
                 true
             }
             _ => {
@@ -166,21 +166,21 @@ mod tests {
     use crate::memory::Memory;
 
     fn limiter(limit_bytes: u64) -> Limiter {
-        Limiter::new(limit_bytes, Memory::new(1 << 40).charge(0).expect("fits"), 0)
+        Limiter::new(limit_bytes, Memory::new(1 << 40).charge(0).expect("fits"), 0, Progress::default())
     }
 
     #[test]
     fn growth_is_charged_to_the_process_beyond_what_was_paid_for() -> wasmtime::Result<()> {
         let memory = Memory::new(300_000);
         let charge = memory.charge(100_000).expect("fits");
-        let mut limiter = Limiter::new(1 << 30, charge, 30_000);
+        let mut limiter = Limiter::new(1 << 30, charge, 30_000, Progress::default());
         assert!(limiter.memory_growing(0, 65_536, None)?);
         assert_eq!(memory.held_bytes(), 100_000, "its minimum was charged before");
         assert!(limiter.memory_growing(65_536, 131_072, None)?);
         assert_eq!(memory.held_bytes(), 161_072);
         assert!(!limiter.memory_growing(131_072, 1_310_720, None)?);
         assert!(limiter.crowded_out() && !limiter.refused());
-        assert_eq!((memory.held_bytes(), limiter.peak_bytes()), (161_072, 131_072));
+        assert_eq!((memory.held_bytes(), limiter.progress.memory_bytes()), (161_072, 131_072));
         drop(limiter);
         assert_eq!(memory.held_bytes(), 0);
         Ok(())
@@ -195,7 +195,7 @@ mod tests {
         assert!(!limiter.refused());
         assert!(!limiter.table_growing(8_000, 16_000, None)?);
         assert!(limiter.refused());
-        assert_eq!(limiter.peak_bytes(), 2 * 65_536 + 64_000);
+        assert_eq!(limiter.progress.memory_bytes(), 2 * 65_536 + 64_000);
         Ok(())
     }
 

@@ -63,7 +63,7 @@ mod turns;
 mod worker;
 
 pub use admission::{Enter, Permit, Refused, Share, ShareLimits};
-pub use run::{Budget, Ended, Outcome, Report, Run, Stop, Ticket, Verdict};
+pub use run::{Budget, Ended, Glance, Outcome, Report, Run, Standing, Stop, Ticket, Verdict};
 
 #[cfg(feature = "measure")]
 pub use lock::{LockFigures, lock_figures};

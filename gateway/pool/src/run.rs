@@ -158,6 +158,35 @@ pub struct Report {
     pub level: usize,
 }
 
+/// Where a run is, as others see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits for a worker.
+    Queued,
+    /// A worker polls it.
+    Running {
+        /// Which one: the number in its thread's name.
+        worker: usize,
+    },
+    /// It waits for something outside.
+    Parked,
+}
+
+/// A look at a run from any thread: each figure is right for its moment, and they need not agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Where it is.
+    pub standing: Standing,
+    /// The level of its last slice.
+    pub level: usize,
+    /// CPU time used so far; the slice under way counts by the wall clock.
+    pub cpu: Duration,
+    /// Slices begun.
+    pub slices: u32,
+    /// How often it was told to yield to something better.
+    pub preemptions: u32,
+}
+
 /// What a [`Ticket`] resolves to.
 pub type Outcome<T> = Result<(T, Report), (Ended, Report)>;
 
@@ -199,7 +228,13 @@ pub(crate) struct Core {
     slice_preempted: AtomicBool,
     /// The queue whose worker polls the slice: the run's own, unless that worker visits.
     slice_home: AtomicUsize,
+    /// That worker's number; [`NO_WORKER`] between two slices.
+    slice_worker: AtomicUsize,
+    /// Whether it waits for a worker, between two slices.
+    queued: AtomicBool,
 }
+
+const NO_WORKER: usize = usize::MAX;
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,7 +272,14 @@ impl Core {
             slice_aged: AtomicBool::new(false),
             slice_preempted: AtomicBool::new(false),
             slice_home: AtomicUsize::new(0),
+            slice_worker: AtomicUsize::new(NO_WORKER),
+            queued: AtomicBool::new(true),
         }
+    }
+
+    /// Somebody put it into its queue.
+    pub(crate) fn note_queued(&self) {
+        self.queued.store(true, RELAXED);
     }
 
     pub(crate) fn key(&self) -> Key {
@@ -275,8 +317,10 @@ impl Core {
     }
 
     /// Worker, before it polls a slice.
-    pub(crate) fn begin_slice(&self, taken: &Taken, home: usize, now_ns: u64, charged: Clocks) {
-        self.slice_home.store(home, RELAXED);
+    fn begin_slice(&self, taken: &Taken, by: By, now_ns: u64, charged: Clocks) {
+        self.slice_home.store(by.home, RELAXED);
+        self.slice_worker.store(by.worker, RELAXED);
+        self.queued.store(false, RELAXED);
         self.slice_start_ns.store(now_ns, RELAXED);
         self.slice_charged_ns.store(charged.wall_ns, RELAXED);
         self.slice_cpu_start_ns.store(charged.cpu_ns, RELAXED);
@@ -372,6 +416,26 @@ impl Core {
         Verdict::Continue
     }
 
+    fn glance(&self) -> Glance {
+        let mut cpu_ns = self.cpu_used_ns.load(RELAXED);
+        let standing = match self.slice_worker.load(RELAXED) {
+            NO_WORKER if self.queued.load(RELAXED) => Standing::Queued,
+            NO_WORKER => Standing::Parked,
+            worker => {
+                let since_ns = self.slice_charged_ns.load(RELAXED);
+                cpu_ns = cpu_ns.saturating_add(self.shared.clock.now_ns().saturating_sub(since_ns));
+                Standing::Running { worker }
+            }
+        };
+        Glance {
+            standing,
+            level: usize::from(self.slice_level.load(RELAXED)),
+            cpu: Duration::from_nanos(cpu_ns),
+            slices: self.slices.load(RELAXED),
+            preemptions: self.preemptions.load(RELAXED),
+        }
+    }
+
     fn tell(&self, stop: Stop) -> Verdict {
         self.told.store(true, RELAXED);
         // Another reason may have been first.
@@ -439,6 +503,11 @@ impl Run {
     pub fn cpu_used(&self) -> Duration {
         let before_ns = self.core.cpu_used_ns.load(RELAXED);
         Duration::from_nanos(before_ns.saturating_add(self.core.slice_cpu_ns()))
+    }
+
+    /// What it is at. Any thread may ask.
+    pub fn glance(&self) -> Glance {
+        self.core.glance()
     }
 
     /// When it was submitted: time waited in the pool's queue before the first slice.
@@ -525,17 +594,25 @@ fn schedule(ready: Runnable<Arc<Core>>, info: ScheduleInfo) {
     core.shared.schedule(ready, info);
 }
 
-/// Polls one slice on a worker of queue `home`, and charges it for what came after `charged`. Returns the
-/// clocks at its end.
+/// Who polls a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct By {
+    /// The queue that the worker belongs to.
+    pub(crate) home: usize,
+    /// The worker's number in the pool.
+    pub(crate) worker: usize,
+}
+
+/// Polls one slice on a worker, and charges it for what came after `charged`. Returns the clocks at its end.
 pub(crate) fn poll_slice(
     ready: Ready,
     taken: &Taken,
-    home: usize,
+    by: By,
     now_ns: u64,
     charged: Clocks,
 ) -> Option<Clocks> {
     let core = Arc::clone(ready.metadata());
-    core.begin_slice(taken, home, now_ns, charged);
+    core.begin_slice(taken, by, now_ns, charged);
     // The guest's panics are caught further in; what is left are wakers and outputs that panic.
     let polled = catch_unwind(AssertUnwindSafe(|| ready.run()));
     if polled.is_err() {
@@ -623,6 +700,8 @@ where
             if core.cpu_used_ns.load(RELAXED) >= core.cpu_ns {
                 core.set_stop(Stop::Cpu);
             }
+            // Before it can be polled again.
+            core.slice_worker.store(NO_WORKER, RELAXED);
             match core.shared.end_slice(core, used_ns, cx.waker()) {
                 Ok(()) => Poll::Pending,
                 Err(stop) => Poll::Ready(Err(Ended::Stopped(stop))),

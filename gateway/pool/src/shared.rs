@@ -439,6 +439,7 @@ impl State {
             fx.garbage = Some(ready);
             return;
         }
+        ready.metadata().note_queued();
         if let Some(slot) = self.levels.payload_mut(key) {
             slot.ready = Some(ready);
         }

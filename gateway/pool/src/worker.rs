@@ -5,7 +5,7 @@
 
 use crate::clock::{Clocks, SHORT_SLICE_NS, thread_cpu_ns};
 use crate::levels::Taken;
-use crate::run::poll_slice;
+use crate::run::{By, poll_slice};
 use crate::shared::{Next, Ready, Shared, Visited};
 use crate::sync::Signal;
 use std::hint::spin_loop;
@@ -28,6 +28,7 @@ const IDLE_SPINS_MAX: u64 = 4;
 
 /// A worker's clocks and habits.
 struct Worker {
+    by: By,
     /// Up to where its time is charged to somebody: the end of a slice is the start of the next.
     charged: Clocks,
     /// What was counted by the wall clock since the CPU clock was last read.
@@ -37,8 +38,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn new() -> Self {
+    fn new(by: By) -> Self {
         Self {
+            by,
             charged: Clocks { wall_ns: 0, cpu_ns: 0 },
             reckoned_ns: RECKONED_NS_MAX,
             idle_since_ns: None,
@@ -59,7 +61,7 @@ impl Worker {
             let idle_ns = now_ns.saturating_sub(since_ns);
             self.spinning_pays = idle_ns <= home.spin_ns.saturating_mul(IDLE_SPINS_MAX);
         }
-        let Some(end) = poll_slice(ready, taken, home.index, now_ns, self.charged) else {
+        let Some(end) = poll_slice(ready, taken, self.by, now_ns, self.charged) else {
             self.reckoned_ns = RECKONED_NS_MAX;
             return 0;
         };
@@ -96,7 +98,9 @@ pub(crate) fn run(queues: &[Arc<Shared>], home: usize, index: usize) {
     };
     lower_priority(home.nice);
     signal.register();
-    let mut worker = Worker::new();
+    // As the pool numbers its threads.
+    let worker = index * queues.len() + home.index;
+    let mut worker = Worker::new(By { home: home.index, worker });
     let mut visited = None;
     loop {
         match home.next(index, visited.take()) {

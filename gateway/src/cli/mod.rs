@@ -287,7 +287,7 @@ fn describe(task: &Task) -> Value {
         "served": true,
         "task": task.name.as_str(),
         "kind": prepared.kind.as_str(),
-        "digest": prepared.digest,
+        "digest": &*prepared.digest,
         "size_bytes": prepared.size_bytes,
         "memory_min_bytes": prepared.memory_min,
         "description": prepared.description,

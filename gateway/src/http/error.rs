@@ -169,7 +169,9 @@ fn retry_seconds(error: &Error) -> Option<u64> {
 pub fn status(kind: Kind) -> StatusCode {
     match kind {
         Kind::BadArguments | Kind::BadJson | Kind::AmbiguousFunction => StatusCode::BAD_REQUEST,
-        Kind::UnknownTask | Kind::UnknownFunction | Kind::UnknownPath => StatusCode::NOT_FOUND,
+        Kind::UnknownTask | Kind::UnknownFunction | Kind::UnknownPath | Kind::UnknownCall => {
+            StatusCode::NOT_FOUND
+        }
         Kind::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,

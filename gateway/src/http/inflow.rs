@@ -9,6 +9,7 @@ use super::Settings;
 use crate::error::{Error, Kind};
 use crate::exchange::Stream;
 use crate::limits::{self, Limits};
+use crate::runtime::Observed;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
@@ -43,6 +44,7 @@ pub struct Inflow {
     /// Runs while the guest waits for the client.
     silence: Option<Pin<Box<Sleep>>>,
     complaint: Complaint,
+    observed: Observed,
 }
 
 impl Inflow {
@@ -55,6 +57,7 @@ impl Inflow {
         limits: &Limits,
         settings: &Settings,
         complaint: Complaint,
+        observed: Observed,
     ) -> Result<Stream, Error> {
         let bytes_max = limits.stream;
         if let (Some(stated), Some(most)) = (body.size_hint().exact(), bytes_max)
@@ -63,7 +66,7 @@ impl Inflow {
             return Err(too_large(&limits::bytes(stated), most));
         }
         let timeout = settings.body_timeout;
-        Ok(Self { body, bytes_max, seen: 0, timeout, silence: None, complaint }.boxed_unsync())
+        Ok(Self { body, bytes_max, seen: 0, timeout, silence: None, complaint, observed }.boxed_unsync())
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
@@ -108,7 +111,9 @@ impl http_body::Body for Inflow {
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Ready(Some(Ok(frame))) => {
                 self.silence = None;
-                self.seen += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                let bytes = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                self.seen += bytes;
+                self.observed.received(bytes);
                 match self.bytes_max.filter(|most| self.seen > *most) {
                     Some(most) => {
                         let found = format!("{} or more", limits::bytes(self.seen));

@@ -9,7 +9,7 @@ use super::error::Context;
 use super::id::CallId;
 use super::inflow::Inflow;
 use super::streams::{self, Place, Visitor};
-use super::{Gateway, answer as write, body, manage, negotiate, prefer, probes, query, tasks, timing};
+use super::{Gateway, answer as write, body, calls, manage, negotiate, prefer, probes, query, tasks, timing};
 use crate::access::Need;
 use crate::error::{Error, Kind};
 use crate::exchange::{Exchange, StreamCall};
@@ -98,6 +98,9 @@ async fn below(
     request: Request,
 ) -> Response<Body> {
     let path = request.uri().path();
+    if calls::meant(path) {
+        return calls::of_task(&gateway, &call, &request);
+    }
     if let Err(error) = permit(&gateway, request.extensions(), Need::Call(&name(path))) {
         return Context::of(&call).respond(&error);
     }
@@ -211,7 +214,8 @@ fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
     }
 }
 
-fn options(allow: &str) -> Response<Body> {
+/// The answer to `OPTIONS`, with what is served.
+pub fn options(allow: &str) -> Response<Body> {
     let mut response = probes::no_content();
     if let Ok(value) = HeaderValue::from_str(allow) {
         response.headers_mut().insert(ALLOW, value);
@@ -219,7 +223,8 @@ fn options(allow: &str) -> Response<Body> {
     response
 }
 
-fn other_method(method: &Method, allow: &str) -> Error {
+/// The error of a method that is not among those.
+pub fn other_method(method: &Method, allow: &str) -> Error {
     let mut error = Error::new(Kind::MethodNotAllowed, format!("found {method}, expected one of: {allow}"));
     error.allow = Some(allow.to_owned());
     error
@@ -283,15 +288,16 @@ async fn run(
     query::pairs(parts.uri.query(), &mut pairs)?;
     let wait = prefer::wait(&parts.headers);
     let visitor = Visitor::of(&parts.headers, Some(&function.name));
+    let observed = Observed::of(Arc::clone(&id.0));
     // The charge for the body is held until the call ends.
     let (body, _charge) = if function.body_stream.is_some() && body::flows(&parts.headers, &body)? {
-        let body = Inflow::open(body, &task.limits, &gateway.settings, visitor.complaint.clone())?;
+        let complaint = visitor.complaint.clone();
+        let body = Inflow::open(body, &task.limits, &gateway.settings, complaint, observed.clone())?;
         (task::Body::Stream(body), None)
     } else {
         body::read(&parts.headers, body, &task.limits, &gateway.settings, gateway.invoker.memory()).await?
     };
     let arguments = Arguments { pairs, body };
-    let observed = Observed::default();
     if function.answer == Answer::Stream {
         let exchange = Exchange::Call(StreamCall { function: index, arguments });
         let bodiless = parts.method == Method::HEAD;

@@ -8,6 +8,7 @@
 mod access;
 mod answer;
 mod body;
+mod calls;
 mod compress;
 mod docs;
 mod error;
@@ -151,6 +152,8 @@ fn routes(gateway: Arc<Gateway>) -> Router {
     let read = Router::new()
         .route("/openapi.json", get(openapi::openapi))
         .route("/tasks", get(tasks::list))
+        .route("/calls", get(calls::list))
+        .route("/calls/{id}", get(calls::one))
         .method_not_allowed_fallback(probes::other_method)
         .route_layer(from_fn_with_state(Arc::clone(&gateway), access::read));
     Router::new()

@@ -22,7 +22,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST};
 use axum::http::{HeaderValue, Request, Response};
-use http_body::Body as _;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -31,8 +32,10 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -263,12 +266,52 @@ pub struct Peer {
     pub tls: bool,
 }
 
+/// A request's body that is on its way: until its end was read, the connection is closed gently (see
+/// `socket.rs`). Whoever answers early need not say so: an error, a guest that has read enough.
+struct Expected {
+    body: Incoming,
+    linger: Arc<AtomicBool>,
+}
+
+impl Expected {
+    /// The body of a connection's next request.
+    fn body(body: Incoming, linger: &Arc<AtomicBool>) -> Body {
+        let expected = !body.is_end_stream();
+        linger.store(expected, Ordering::Relaxed);
+        if expected { Body::new(Self { body, linger: Arc::clone(linger) }) } else { Body::empty() }
+    }
+}
+
+impl HttpBody for Expected {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let poll = Pin::new(&mut self.body).poll_frame(cx);
+        if matches!(poll, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.linger.store(false, Ordering::Relaxed);
+        }
+        poll
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// One request: its id, its header's bound, who sends it and how often, the handler, compression, and
 /// the id again.
-async fn respond(edge: Arc<Edge>, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+async fn respond(edge: Arc<Edge>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let call = edge.gateway.ids.of(request.headers());
     let accepted = request.headers().get(ACCEPT_ENCODING).cloned();
-    let has_body = !request.body().is_end_stream();
+    let mut request = request.map(|body| Expected::body(body, &edge.linger));
     let mut left = None;
     let response = match admit(&edge, &call, &mut request, &mut left) {
         Err(error) => Context::of(&call).respond(&error),
@@ -280,8 +323,6 @@ async fn respond(edge: Arc<Edge>, mut request: Request<Incoming>) -> Result<Resp
             }
         }
     };
-    // A refused body may still be on its way; see `socket.rs`.
-    edge.linger.store(has_body && !response.status().is_success(), Ordering::Relaxed);
     let mut response = compress::apply(accepted, response).await;
     if let Some(id) = call.header() {
         response.headers_mut().insert(X_REQUEST_ID, id);
@@ -296,7 +337,7 @@ async fn respond(edge: Arc<Edge>, mut request: Request<Incoming>) -> Result<Resp
 fn admit(
     edge: &Edge,
     call: &CallId,
-    request: &mut Request<Incoming>,
+    request: &mut Request<Body>,
     left: &mut Option<Left>,
 ) -> Result<(), Error> {
     let (found, most) = (header_bytes(request), edge.gateway.settings.header_bytes_max);
@@ -316,7 +357,7 @@ fn admit(
 }
 
 /// Who asks, and whether that is known and not too often.
-fn guard(gateway: &Gateway, request: &mut Request<Incoming>, left: &mut Option<Left>) -> Result<(), Error> {
+fn guard(gateway: &Gateway, request: &mut Request<Body>, left: &mut Option<Left>) -> Result<(), Error> {
     let path = request.uri().path();
     let probe = matches!(path, "/livez" | "/readyz");
     let identified = match &gateway.tokens {
@@ -343,7 +384,7 @@ fn guard(gateway: &Gateway, request: &mut Request<Incoming>, left: &mut Option<L
     identified.unwrap_or(Ok(()))
 }
 
-fn header_bytes(request: &Request<Incoming>) -> usize {
+fn header_bytes(request: &Request<Body>) -> usize {
     let fields: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     let target = request.uri();
     fields + target.path().len() + target.query().map_or(0, str::len)

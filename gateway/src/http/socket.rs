@@ -1,8 +1,8 @@
 //! A connection, in clear or under TLS, with two manners that the HTTP layer lacks.
 //!
 //! It cuts off a client that stops reading its response, and it closes gently: a client that still
-//! sends a refused body would otherwise get a reset, which discards the response that tells why.
-//! So after such a refusal it says goodbye and discards input for a while before it lets go. It
+//! sends a body that nobody reads any more would otherwise get a reset, which discards the response.
+//! So after such a response it says goodbye and discards input for a while before it lets go. It
 //! knows bytes, not HTTP.
 
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// How long input is discarded after a refusal at most: time for the client to send what it has
+/// How long input is discarded after the response at most: time for the client to send what it has
 /// begun and to notice the response. As nginx's `lingering_time`.
 const LINGER: Duration = Duration::from_secs(30);
 
@@ -33,7 +33,7 @@ const DISCARDS_PER_POLL_MAX: usize = 64;
 pub struct Socket<S> {
     stream: TokioIo<S>,
     write_timeout: Duration,
-    /// Set by the last response: the request's body may not have been read to its end.
+    /// Set while the last request's body was not read to its end.
     linger: Arc<AtomicBool>,
     /// When the sending side was closed.
     goodbye: Option<Instant>,

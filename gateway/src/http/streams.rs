@@ -82,9 +82,10 @@ pub async fn answer(
     let bodiless = request.method() == Method::HEAD;
     let wait = prefer::wait(request.headers());
     let visitor = Visitor::of(request.headers(), None);
-    match exchange(gateway, call, &task, &place, request, &visitor.complaint) {
+    let observed = Observed::of(Arc::clone(&call.0));
+    match exchange(gateway, call, &task, &place, request, (&visitor.complaint, &observed)) {
         Ok(exchange) => {
-            let visit = Visit { task, exchange, bodiless, wait, observed: Observed::default() };
+            let visit = Visit { task, exchange, bodiless, wait, observed };
             visited(gateway, call, visitor, visit).await
         }
         Err(error) => context(call, &task, None).respond(&error),
@@ -156,10 +157,10 @@ fn exchange(
     task: &Task,
     place: &Place,
     request: Request,
-    complaint: &Complaint,
+    (complaint, observed): (&Complaint, &Observed),
 ) -> Result<Exchange, Error> {
     let (mut parts, body) = request.into_parts();
-    let body = Inflow::open(body, &task.limits, &gateway.settings, complaint.clone())?;
+    let body = Inflow::open(body, &task.limits, &gateway.settings, complaint.clone(), observed.clone())?;
     take_off(&mut parts.headers);
     if let Some(id) = call.header() {
         parts.headers.insert(X_REQUEST_ID, id);

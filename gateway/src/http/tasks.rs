@@ -73,7 +73,7 @@ fn summary(task: &Task) -> Value {
         "name": task.name.as_str(),
         "url": format!("/tasks/{}", task.name),
         "kind": task.prepared.kind.as_str(),
-        "digest": task.prepared.digest,
+        "digest": &*task.prepared.digest,
         "description": task.prepared.description,
         "functions": functions,
         "routes": routes(task),
@@ -82,7 +82,8 @@ fn summary(task: &Task) -> Value {
 }
 
 fn full(task: &Task) -> Value {
-    let prepared = &task.prepared;
+    let (prepared, figures) = (&task.prepared, &task.figures);
+    let (errors, cancelled) = figures.with(|tally| (tally.errors, tally.cancelled));
     let functions: Vec<Value> =
         prepared.functions.iter().map(|function| explain(&task.name, prepared, function)).collect();
     let hidden: Vec<Value> = prepared
@@ -93,7 +94,7 @@ fn full(task: &Task) -> Value {
     json!({
         "name": task.name.as_str(),
         "kind": prepared.kind.as_str(),
-        "digest": prepared.digest,
+        "digest": &*prepared.digest,
         "tag": task.tag,
         "size": limits::bytes(prepared.size_bytes),
         "loaded": humantime::format_rfc3339_seconds(task.loaded).to_string(),
@@ -107,10 +108,10 @@ fn full(task: &Task) -> Value {
         "imports": prepared.imports,
         "warnings": task.warnings,
         "counts": {
-            "calls": task.counts.calls.load(Ordering::Relaxed),
-            "errors": task.counts.errors.load(Ordering::Relaxed),
-            "cancelled": task.counts.cancelled.load(Ordering::Relaxed),
-            "running": task.counts.running.load(Ordering::Relaxed),
+            "calls": figures.calls(),
+            "errors": errors,
+            "cancelled": cancelled,
+            "running": figures.running(),
         },
     })
 }

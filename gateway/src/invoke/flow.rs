@@ -86,7 +86,7 @@ impl Body {
     /// Stops the run and tells why.
     fn stop(&mut self, error: &Error) {
         if let Some(Hold { end, late, .. }) = self.run.take() {
-            end.failed();
+            end.failed(error);
             late(error);
         }
     }
@@ -118,7 +118,11 @@ impl http_body::Body for Body {
         }
         match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
-                self.seen += frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                let bytes = frame.data_ref().map_or(0, |bytes| bytes.len() as u64);
+                self.seen += bytes;
+                if let Some(hold) = &self.run {
+                    hold.end.observed.sent(bytes);
+                }
                 if let Some(most) = self.stream_bytes_max.filter(|most| self.seen > *most) {
                     let error = too_long(most);
                     self.stop(&error);

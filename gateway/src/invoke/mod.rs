@@ -11,12 +11,12 @@ pub use flow::{Body, Late};
 use crate::error::{Error, Kind};
 use crate::exchange::{Exchange, Fate};
 use crate::limits::{self, Limits};
+use crate::observe::{self, Begin, Observer, Seen};
 use crate::registry::Task;
 use crate::runtime::{Charge, Done, Memory, Observed, Runtime, Start, StartExchange, memory_full, stopped};
 use crate::task::{Arguments, Format, Output, Phase, Timing};
 use futures_util::future::{Either, ready};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use unblock_pool::{Budget, Ended, Outcome, Permit, Pool, Refused};
@@ -64,13 +64,31 @@ pub struct Invoker {
     runtime: Arc<Runtime>,
     pool: Arc<Pool>,
     memory: Arc<Memory>,
+    observer: Arc<Observer>,
 }
 
 impl Invoker {
     /// An invoker over a runtime, a pool and the memory that calls may hold together.
     #[must_use]
-    pub fn new(runtime: Arc<Runtime>, pool: Arc<Pool>, memory: Arc<Memory>) -> Self {
-        Self { runtime, pool, memory }
+    pub fn new(
+        runtime: Arc<Runtime>,
+        pool: Arc<Pool>,
+        memory: Arc<Memory>,
+        observer: Arc<Observer>,
+    ) -> Self {
+        Self { runtime, pool, memory, observer }
+    }
+
+    /// What is seen of calls.
+    #[must_use]
+    pub fn observer(&self) -> &Arc<Observer> {
+        &self.observer
+    }
+
+    /// The pool that runs them.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// The memory that calls may hold together.
@@ -81,8 +99,9 @@ impl Invoker {
 
     /// Makes one call and waits for its end.
     pub async fn call(&self, call: Call) -> Finished<Output> {
+        call.observed.received(call.arguments.bytes());
         let Admitted { permit, charge, budget, end } =
-            match self.admit(&call.task, call.wait, &call.observed).await {
+            match self.admit(&call.task, Some(call.function), call.wait, &call.observed).await {
                 Ok(admitted) => admitted,
                 Err(refused) => return refused.into(),
             };
@@ -98,6 +117,9 @@ impl Invoker {
             observed: call.observed,
         };
         let outcome = self.pool.submit(permit, budget, |run| start.run(run)).await;
+        if let Ok((Done { result: Ok(output), .. }, _)) = &outcome {
+            end.observed.sent(output.bytes());
+        }
         end.of(outcome)
     }
 
@@ -107,8 +129,12 @@ impl Invoker {
     /// A failure after the head is told to `late`, and ends the body with an error if it has not
     /// ended before.
     pub async fn exchange(&self, visit: Visit, late: Late) -> Finished<http::Response<Body>> {
+        let function = match &visit.exchange {
+            Exchange::Call(call) => Some(call.function),
+            Exchange::Http(_) | Exchange::Command(_) => None,
+        };
         let Admitted { permit, charge, budget, end } =
-            match self.admit(&visit.task, visit.wait, &visit.observed).await {
+            match self.admit(&visit.task, function, visit.wait, &visit.observed).await {
                 Ok(admitted) => admitted,
                 Err(refused) => return refused.into(),
             };
@@ -148,11 +174,21 @@ impl Invoker {
     async fn admit(
         &self,
         task: &Arc<Task>,
+        function: Option<usize>,
         wait: Option<Duration>,
         observed: &Observed,
     ) -> Result<Admitted, Refusal> {
         let arrived = Instant::now();
-        let counts = InFlight::enter(Arc::clone(task));
+        let Some(function) = task.counted(function).cloned() else {
+            let error = anyhow::anyhow!("task {} has no function {function:?}", task.name);
+            return Err(Refusal { error: Error::internal(error), waited: Duration::ZERO });
+        };
+        let seen = self.observer.begin(Begin {
+            figures: Arc::clone(&task.figures),
+            function,
+            digest: Arc::clone(&task.prepared.digest),
+            observed: observed.clone(),
+        });
         let mut limits = task.limits.clone();
         if let Some(wait) = wait {
             limits.wall = limits.wall.min(wait);
@@ -166,12 +202,15 @@ impl Invoker {
         let (permit, charge) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
-                counts.end(true);
-                return Err(Refusal { error: error.at(Phase::Queue), waited: arrived.elapsed() });
+                let (error, waited) = (error.at(Phase::Queue), arrived.elapsed());
+                let timing = Timing { queue: waited, ..Timing::default() };
+                seen.end(observe::End { error: Some(&error), timing, level: 0 });
+                return Err(Refusal { error, waited });
             }
         };
         let budget = Budget { queue_until, wall: limits.wall, cpu: limits.cpu };
-        let end = End { counts, limits, observed: observed.clone(), admission: arrived.elapsed() };
+        let (task, observed) = (Arc::clone(task), observed.clone());
+        let end = End { seen, task, limits, observed, admission: arrived.elapsed() };
         Ok(Admitted { permit, charge, budget, end })
     }
 
@@ -236,7 +275,8 @@ impl<T> From<Refusal> for Finished<T> {
 
 /// What turns the pool's word on how a run ended into a result.
 struct End {
-    counts: InFlight,
+    seen: Seen,
+    task: Arc<Task>,
     limits: Limits,
     observed: Observed,
     /// Time before the run was submitted.
@@ -245,14 +285,14 @@ struct End {
 
 impl End {
     fn of<T>(self, outcome: Outcome<Done<T>>) -> Finished<T> {
-        let Self { counts, limits, observed, admission } = self;
+        let Self { seen, task, limits, observed, admission } = self;
         let (result, mut timing, report) = match outcome {
             Ok((done, report)) => (done.result, done.timing, report),
             Err((Ended::Stopped(why), report)) => {
                 let mut error = observed.take_stopped().unwrap_or_else(|| stopped(why, &limits));
                 match error.kind {
-                    Kind::QueueFull => error.retry_after = Some(counts.task.share.retry_after()),
-                    Kind::DeadlineExceeded if limits.wall < counts.task.limits.wall => {
+                    Kind::QueueFull => error.retry_after = Some(task.share.retry_after()),
+                    Kind::DeadlineExceeded if limits.wall < task.limits.wall => {
                         let wait = limits::duration(limits.wall);
                         error.detail =
                             format!("the run did not end within the {wait} that the request asked to wait");
@@ -269,43 +309,13 @@ impl End {
         };
         timing.queue = admission + report.queue;
         timing.cpu = report.cpu;
-        counts.end(result.is_err());
+        seen.end(observe::End { error: result.as_ref().err(), timing, level: report.level });
         Finished { result, timing }
     }
 
     /// The call has failed, whatever becomes of its run.
-    fn failed(self) {
-        self.counts.end(true);
-    }
-}
-
-/// Counts a call of a task while it is under way, and how it ended: one that is dropped before anybody
-/// told how was cancelled.
-struct InFlight {
-    task: Arc<Task>,
-    ended: bool,
-}
-
-impl InFlight {
-    fn enter(task: Arc<Task>) -> Self {
-        task.counts.calls.fetch_add(1, Ordering::Relaxed);
-        task.counts.running.fetch_add(1, Ordering::Relaxed);
-        Self { task, ended: false }
-    }
-
-    fn end(mut self, failed: bool) {
-        self.ended = true;
-        if failed {
-            self.task.counts.errors.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.task.counts.cancelled.fetch_add(1, Ordering::Relaxed);
-        }
-        self.task.counts.running.fetch_sub(1, Ordering::Relaxed);
+    fn failed(self, error: &Error) {
+        let timing = Timing { queue: self.admission, ..Timing::default() };
+        self.seen.end(observe::End { error: Some(error), timing, level: 0 });
     }
 }

@@ -35,7 +35,7 @@ pub use manage::{Change, Changed, Condition, Module, What};
 pub use manifest::{MANIFEST_BYTES_MAX, check_guest};
 pub use scan::count_modules;
 pub use single::load_file;
-pub use task::{Counts, Route, Task, share_limits};
+pub use task::{Route, Task, share_limits};
 
 use crate::error::{Error, Kind, LoadError};
 use crate::grants::Grants;

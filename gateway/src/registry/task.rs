@@ -11,11 +11,11 @@ use crate::error::{LoadError, nearest};
 use crate::exchange::Printed;
 use crate::grants::Grants;
 use crate::limits::{self, Limits};
+use crate::observe::{Counted, Figures};
 use crate::runtime::{Granted, Prepared};
 use crate::task::{Kind, TaskName};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 use unblock_pool::{Share, ShareLimits};
 
@@ -45,20 +45,11 @@ pub struct Task {
     /// When this version began to serve.
     pub loaded: SystemTime,
     /// What happened so far, over all versions since the task's name appeared.
-    pub counts: Arc<Counts>,
-}
-
-/// Counters of a task, kept by whoever makes the calls. A call that is none of the latter three was answered.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Calls that were asked for.
-    pub calls: AtomicU64,
-    /// Calls that failed, and whose callers were told why.
-    pub errors: AtomicU64,
-    /// Calls whose callers went away before the end.
-    pub cancelled: AtomicU64,
-    /// Calls in flight now.
-    pub running: AtomicU64,
+    pub figures: Arc<Figures>,
+    /// Where each of its functions counts there, in the order of [`Prepared::functions`].
+    counted: Vec<Counted>,
+    /// Where its calls count if it is one of streams.
+    whole: Option<Counted>,
 }
 
 /// A route of a task, tied to its function.
@@ -79,6 +70,12 @@ impl Task {
     #[must_use]
     pub fn version(&self) -> String {
         format!("{}@{}", self.name, self.prepared.digest)
+    }
+
+    /// Where calls of a function count in [`Task::figures`]; `None` is the whole task.
+    #[must_use]
+    pub fn counted(&self, function: Option<usize>) -> Option<&Counted> {
+        function.map_or(self.whole.as_ref(), |index| self.counted.get(index))
     }
 }
 
@@ -153,8 +150,14 @@ impl Parts<'_> {
         };
         let tag = match &self.manifest.digest {
             Some(manifest) => format!("{}.{manifest}", self.prepared.digest),
-            None => self.prepared.digest.clone(),
+            None => self.prepared.digest.to_string(),
         };
+        let figures = match previous {
+            Some(previous) => Arc::clone(&previous.figures),
+            None => Figures::new(self.name.clone()),
+        };
+        let counted = self.prepared.names().iter().map(|name| figures.function(name)).collect();
+        let whole = self.prepared.kind.streams().then(|| figures.function(""));
         Ok(Task {
             name: self.name.clone(),
             tag,
@@ -167,7 +170,9 @@ impl Parts<'_> {
             grants,
             share,
             loaded: SystemTime::now(),
-            counts: previous.map(|task| Arc::clone(&task.counts)).unwrap_or_default(),
+            figures,
+            counted,
+            whole,
         })
     }
 

@@ -34,7 +34,7 @@ pub use arguments::from_wave;
 pub use call::{Done, Start};
 pub use exchange::StartExchange;
 pub use grants::Granted;
-pub use observed::Observed;
+pub use observed::{Observed, Printed};
 pub use outcome::{memory_full, stopped};
 pub use prepare::{ExtraImports, Runtime};
 pub use unblock_host::{Charge, Memory};
@@ -43,6 +43,7 @@ use crate::error::{Error, Kind as ErrorKind};
 use crate::task::Kind;
 use crate::values::{Param, Shape};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a manifest adds to what the module says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,7 +127,7 @@ pub struct Prepared {
     /// What it is.
     pub kind: Kind,
     /// The first 16 hexadecimal digits of the SHA-256 of the file's bytes.
-    pub digest: String,
+    pub digest: Arc<str>,
     /// The file's size in bytes.
     pub size_bytes: u64,
     /// What the task does.
@@ -266,7 +267,7 @@ impl Prepared {
                 format!("{name:?} is exported but cannot be called: {}", hidden.reason),
             ));
         }
-        let known = self.shortest_names(|_| true);
+        let known = self.names();
         let mut error = Error::new(ErrorKind::UnknownFunction, String::new());
         if name.len() <= NEAREST_BYTES_MAX && known.len() <= NEAREST_CANDIDATES_MAX {
             error = error.nearest(name, known.iter().cloned());
@@ -281,6 +282,12 @@ impl Prepared {
             ErrorKind::UnknownFunction,
             format!("a task of kind {} has no functions: it takes requests as they come", self.kind.as_str()),
         )
+    }
+
+    /// For each function the shortest name that no other has.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.shortest_names(|_| true)
     }
 
     /// The plain names of some functions, or the full ones where two interfaces share a name.

@@ -136,7 +136,7 @@ impl Runtime {
             .map(|(module, name)| if name.is_empty() { module.clone() } else { format!("{module}.{name}") });
         Ok(Prepared {
             kind,
-            digest,
+            digest: digest.into(),
             size_bytes: bytes.len() as u64,
             description: notes.description.clone().or(survey.docs.task.clone()),
             functions,

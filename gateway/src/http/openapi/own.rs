@@ -6,6 +6,7 @@
 use super::document::Builder;
 use super::problems::{Place, task_error};
 use crate::error::Kind;
+use crate::observe::Outcome;
 use crate::task::NAME_BYTES_MAX;
 use serde_json::{Map, Value, json};
 
@@ -76,6 +77,7 @@ pub fn add(builder: &mut Builder) {
         "schema": { "type": "string", "pattern": "^[a-z0-9][a-z0-9-]*$", "maxLength": NAME_BYTES_MAX },
     });
     builder.operation("/tasks/{task}", "get", &["task"], description(TAG, vec![name.clone()]));
+    calls(builder, &name);
     builder.operation("/tasks/{task}", "post", &["call"], only_function(name.clone()));
     let mut document = ok("application/json", json!({ "type": "object" }), "This document.");
     if let Some(headers) = document.get_mut("headers").and_then(Value::as_object_mut) {
@@ -95,6 +97,25 @@ pub fn add(builder: &mut Builder) {
     );
     builder.operation("/tasks/{task}", "put", &["put"], put(TAG, vec![name.clone()]));
     builder.operation("/tasks/{task}", "delete", &["delete"], delete(TAG, vec![name]));
+}
+
+/// What runs and ran.
+fn calls(builder: &mut Builder, name: &Value) {
+    let json = |name: &str, description: &str| ok("application/json", schema(name), description);
+    let listed = vec![("200", json("Calls", "The oldest hundred, and how many there are."))];
+    let list = operation("The calls in flight", vec![], listed, Place::Read);
+    builder.operation("/calls", "get", &["calls"], list);
+    let id = json!({
+        "name": "id", "in": "path", "required": true, "description": "The call's id: its X-Request-Id.",
+        "schema": { "type": "string", "minLength": 1 },
+    });
+    let either = json!({ "anyOf": [schema("LiveCall"), schema("EndedCall")] });
+    let found = vec![("200", ok("application/json", either, "What is known of it, and what its guest printed."))];
+    let one = operation("One call, in flight or among the last ones", vec![id], found, Place::Record);
+    builder.operation("/calls/{id}", "get", &["calls", "one"], one);
+    let found = vec![("200", json("TaskCalls", "Those in flight and the last ones that ended, the newest first."))];
+    let of_task = operation("The calls of a task", vec![name.clone()], found, Place::Task);
+    builder.operation("/tasks/{task}/-/calls", "get", &["calls", "task"], of_task);
 }
 
 /// `PUT` and `DELETE` of a task whose path has other methods, too.
@@ -280,5 +301,62 @@ pub fn schemas() -> Map<String, Value> {
         "warnings": list(text()),
         "counts": object(json!({ "calls": count(), "errors": count(), "cancelled": count(), "running": count() })),
     }));
-    Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task)])
+    let mut schemas = Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task)]);
+    schemas.extend(call_schemas());
+    schemas
+}
+
+/// The schemas of calls.
+fn call_schemas() -> Map<String, Value> {
+    let text = || json!({ "type": "string" });
+    let maybe = || json!({ "type": ["string", "null"] });
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let maybe_count = || json!({ "type": ["integer", "null"], "minimum": 0 });
+    let ms = || json!({ "type": "number", "minimum": 0 });
+    let live = json!({
+        "id": text(), "task": text(), "function": text(),
+        "state": { "enum": ["waiting", "queued", "running", "parked"] },
+        "worker": maybe_count(), "level": maybe_count(),
+        "elapsed_ms": ms(), "cpu_ms": ms(), "slices": count(), "preemptions": count(),
+        "memory_bytes": count(), "received_bytes": count(), "sent_bytes": count(),
+        "progress": { "anyOf": [
+            { "type": "null" },
+            object(json!({ "fraction": { "type": "number", "minimum": 0, "maximum": 1 }, "message": text() })),
+        ]},
+    });
+    let outcomes: Vec<&str> = Outcome::all().map(Outcome::as_str).collect();
+    let ended = json!({
+        "id": text(), "task": text(), "function": text(), "version": text(),
+        "started": { "type": "string", "format": "date-time" },
+        "outcome": { "enum": outcomes },
+        "total_ms": ms(), "queue_ms": ms(), "instantiate_ms": ms(), "run_ms": ms(), "encode_ms": ms(),
+        "cpu_ms": ms(), "slices": count(), "preemptions": count(), "level": count(),
+        "memory_bytes": count(), "received_bytes": count(), "sent_bytes": count(),
+    });
+    // What one call has beside what lists say of it.
+    let with = |schema: Value, more: Value| {
+        let mut schema = object(schema);
+        if let (Some(properties), Value::Object(more)) =
+            (schema.get_mut("properties").and_then(Value::as_object_mut), more)
+        {
+            properties.extend(more);
+        }
+        schema
+    };
+    let printed = json!({ "stdout": maybe(), "stderr": maybe() });
+    let said = json!({
+        "stdout": maybe(), "stderr": maybe(), "phase": maybe(),
+        "limit": { "anyOf": [{ "type": "null" }, object(json!({ "name": text(), "value": text() }))] },
+        "backtrace": { "type": "array", "items": text() },
+    });
+    let list = |name: &str| json!({ "type": "array", "items": schema(name) });
+    Map::from_iter([
+        ("LiveCall".to_owned(), with(live, printed)),
+        ("EndedCall".to_owned(), with(ended, said)),
+        ("Calls".to_owned(), object(json!({ "in_flight": count(), "calls": list("LiveCall") }))),
+        (
+            "TaskCalls".to_owned(),
+            object(json!({ "in_flight": count(), "calls": list("LiveCall"), "ended": list("EndedCall") })),
+        ),
+    ])
 }

@@ -20,6 +20,8 @@ pub enum Place {
     Page,
     /// What concerns all tasks.
     Read,
+    /// One call.
+    Record,
     /// A change of a task.
     Manage,
     /// An answer of the gateway's own that everybody gets.
@@ -27,7 +29,8 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [Place; 6] = [Place::Call, Place::Task, Place::Page, Place::Read, Place::Manage, Place::Own];
+    const ALL: [Place; 7] =
+        [Place::Call, Place::Task, Place::Page, Place::Read, Place::Record, Place::Manage, Place::Own];
 
     /// The start of its components' names.
     fn name(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Place {
             Place::Task => "Task",
             Place::Page => "Page",
             Place::Read => "Read",
+            Place::Record => "Record",
             Place::Manage => "Manage",
             Place::Own => "Own",
         }
@@ -48,6 +52,7 @@ impl Place {
             Kind::UnknownTask | Kind::Loading => matches!(self, Place::Call | Place::Task | Place::Manage),
             Kind::BadModule => matches!(self, Place::Call | Place::Task),
             Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page),
+            Kind::UnknownCall => self == Place::Record,
             Kind::PreconditionFailed | Kind::RefusedModule => self == Place::Manage,
             Kind::BadArguments
             | Kind::RequestTimeout

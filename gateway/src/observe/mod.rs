@@ -1,0 +1,227 @@
+//! What is seen of calls: those in flight, those that have ended, and their numbers.
+//!
+//! [`Observer::begin`] is called once for each call, where it is made (`invoke`), and the [`Seen`] it
+//! returns is told of the end. Everything else reads: pages, metrics, logs. Nothing of what callers sent
+//! or got is kept but its size; what a guest printed is, for its operator.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `live.rs` | the calls in flight |
+//! | `record.rs` | what is kept of a call that has ended |
+//! | `figures.rs` | the numbers of one task, and its last calls |
+//! | `histogram.rs` | durations in buckets |
+
+pub mod figures;
+pub mod histogram;
+pub mod live;
+pub mod record;
+
+pub use figures::{Counted, Figures, Phases, Tally};
+pub use histogram::Histogram;
+pub use record::{Outcome, Record, Words};
+
+use crate::error::{Error, Kind};
+use crate::runtime::Observed;
+use crate::task::{Phase, Timing};
+use live::Live;
+use record::Shelf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Lines kept of each of a guest's output streams.
+const LINES_MAX: usize = 40;
+
+/// Bytes kept of each of a guest's output streams.
+const PRINTED_BYTES_MAX: usize = 4 << 10;
+
+/// Parts of the histograms: threads that serve HTTP rarely meet in one.
+const PARTS: usize = 8;
+
+/// What is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Calls of each task of which a record is kept.
+    pub records: usize,
+    /// Bytes for what the calls of all tasks left in words.
+    pub words_bytes: usize,
+    /// Whether calls are counted in histograms by phase.
+    pub histograms: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { records: 100, words_bytes: 16 << 20, histograms: true }
+    }
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Observer {
+    settings: Settings,
+    live: Live,
+    shelf: Shelf,
+    phases: [Mutex<Phases<Histogram>>; PARTS],
+}
+
+/// What a call is known by.
+pub struct Begin {
+    /// The figures of its task.
+    pub figures: Arc<Figures>,
+    /// Where its function counts in them.
+    pub function: Counted,
+    /// The digest of the module.
+    pub digest: Arc<str>,
+    /// What can be seen of its run, and its id.
+    pub observed: Observed,
+}
+
+/// How a call ended.
+pub struct End<'a> {
+    /// What its caller was told, if that was a problem.
+    pub error: Option<&'a Error>,
+    /// Where its time went.
+    pub timing: Timing,
+    /// The level its run ended on.
+    pub level: usize,
+}
+
+impl Observer {
+    /// An observer that has seen nothing.
+    #[must_use]
+    pub fn new(settings: Settings) -> Arc<Self> {
+        let shelf = Shelf::new(settings.words_bytes);
+        Arc::new(Self { settings, live: Live::default(), shelf, phases: Default::default() })
+    }
+
+    /// The calls in flight.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// The phases of all calls that have ended.
+    #[must_use]
+    pub fn phases(&self) -> Phases<Histogram> {
+        let mut sum = Phases::<Histogram>::default();
+        for part in &self.phases {
+            let part = part.lock().unwrap_or_else(PoisonError::into_inner);
+            sum.queue.add(&part.queue);
+            sum.instantiate.add(&part.instantiate);
+            sum.run.add(&part.run);
+            sum.encode.add(&part.encode);
+            sum.cpu.add(&part.cpu);
+        }
+        sum
+    }
+
+    /// A call has come.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, begin: Begin) -> Seen {
+        let Begin { figures, function, digest, observed } = begin;
+        let (arrived, started) = (Instant::now(), SystemTime::now());
+        let task = figures.name().clone();
+        let name = Arc::clone(&function.name);
+        let place = self.live.enter(live::Call { task, function: name, arrived, observed });
+        figures.begin();
+        let observer = Arc::clone(self);
+        Seen { observer, figures, function, digest, place, started, ended: false }
+    }
+}
+
+/// A call in flight. Dropped before it was told of an end, the call was cancelled.
+#[derive(Debug)]
+pub struct Seen {
+    observer: Arc<Observer>,
+    figures: Arc<Figures>,
+    function: Counted,
+    digest: Arc<str>,
+    place: live::Place,
+    started: SystemTime,
+    ended: bool,
+}
+
+impl Seen {
+    /// The call has ended.
+    pub fn end(mut self, end: End<'_>) {
+        self.ended = true;
+        let outcome = end.error.map_or(Outcome::Ok, |error| Outcome::Failed(error.kind));
+        self.finish(outcome, end);
+    }
+
+    fn finish(&self, outcome: Outcome, end: End<'_>) {
+        let Some(call) = self.observer.live.leave(&self.place) else { return };
+        let End { error, mut timing, level } = end;
+        let total = call.arrived.elapsed();
+        let glance = call.observed.glance();
+        if outcome == Outcome::Cancelled {
+            timing.cpu = glance.map_or(Duration::ZERO, |glance| glance.cpu);
+            timing.run = glance.map_or(Duration::ZERO, |_| total);
+        }
+        let (received_bytes, sent_bytes) = call.observed.bytes();
+        let mut record = Record {
+            id: Arc::clone(call.observed.id()),
+            function: call.function,
+            digest: Arc::clone(&self.digest),
+            started: self.started,
+            outcome,
+            timing,
+            total,
+            memory_bytes: call.observed.memory_bytes(),
+            received_bytes,
+            sent_bytes,
+            slices: glance.map_or(0, |glance| glance.slices),
+            preemptions: glance.map_or(0, |glance| glance.preemptions),
+            level: glance.map_or(level, |glance| glance.level),
+            words: Weak::new(),
+        };
+        let settings = &self.observer.settings;
+        if settings.histograms {
+            self.observer.count(&record.timing);
+        }
+        self.figures.end(&self.function, &record);
+        // Calls that were turned away would push out those that tell something.
+        if settings.records == 0 || turned_away(outcome, error) {
+            return;
+        }
+        record.words = self.observer.shelf.put(words(&call.observed, error));
+        self.figures.keep(record, settings.records);
+    }
+}
+
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.finish(Outcome::Cancelled, End { error: None, timing: Timing::default(), level: 0 });
+        }
+    }
+}
+
+impl Observer {
+    fn count(&self, timing: &Timing) {
+        let Some(part) = self.phases.get(live::part() % PARTS) else { return };
+        let mut phases = part.lock().unwrap_or_else(PoisonError::into_inner);
+        phases.queue.record(timing.queue);
+        phases.instantiate.record(timing.instantiate);
+        phases.run.record(timing.run);
+        phases.encode.record(timing.encode);
+        phases.cpu.record(timing.cpu);
+    }
+}
+
+/// Whether a call never got a slot.
+fn turned_away(outcome: Outcome, error: Option<&Error>) -> bool {
+    matches!(outcome, Outcome::Failed(Kind::QueueFull | Kind::MemoryFull | Kind::Draining))
+        && error.is_some_and(|error| error.phase == Some(Phase::Queue))
+}
+
+/// What a call leaves in words.
+fn words(observed: &Observed, error: Option<&Error>) -> Words {
+    let printed = observed.printed(LINES_MAX, PRINTED_BYTES_MAX);
+    let mut words = Words { stdout: printed.stdout, stderr: printed.stderr, ..Words::default() };
+    if let Some(error) = error {
+        words.phase = error.phase;
+        words.limit = error.limit.clone();
+        words.backtrace = error.backtrace.clone();
+    }
+    words
+}
