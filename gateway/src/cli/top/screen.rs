@@ -294,7 +294,7 @@ pub fn text(state: &State) -> String {
     head(state, "").iter().for_each(|words| line(words));
     worker_lines(state).iter().for_each(|worker| line(&format!("worker {}", worker.to_string().trim_start())));
     let row = |cells: &[String; 9]| -> String {
-        cells.iter().zip(HEADS).map(|(cell, (_, width))| format!("{cell:<1$}", usize::from(width))).collect()
+        cells.iter().zip(HEADS).map(|(cell, (_, width))| format!("{cell:<0$}", usize::from(width))).collect()
     };
     line(&row(&HEADS.map(|(head, _)| head.to_owned())));
     Sort::Cpu.order(&state.tasks).into_iter().for_each(|task| line(&row(&cells(task))));
