@@ -5,9 +5,9 @@
 
 use super::state::State;
 use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HOST};
-use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -41,9 +41,13 @@ impl Source {
     /// The address is none, or a file cannot be read.
     pub fn open(url: &str, token: Option<&Path>, ca: Option<&Path>) -> Result<Self, String> {
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let base = Url::parse(&with_scheme).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let base = Url::parse(&with_scheme)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         let Some(mut base) = base else {
-            return Err(format!("found {url:?}, expected the gateway's address, such as http://127.0.0.1:8888"));
+            return Err(format!(
+                "found {url:?}, expected the gateway's address, such as http://127.0.0.1:8888"
+            ));
         };
         base.set_path("/state");
         base.set_query(None);
@@ -92,14 +96,20 @@ impl Source {
                     .map_err(|_| format!("found the host {host:?}, expected a name or an address"))?;
                 let connector = TlsConnector::from(Arc::clone(config));
                 let stream = connector.connect(name, stream).await.map_err(|error| {
-                    format!("no TLS with {}: {error}; a certificate of your own is trusted with --ca FILE", self.shown())
+                    format!(
+                        "no TLS with {}: {error}; a certificate of your own is trusted with --ca FILE",
+                        self.shown()
+                    )
                 })?;
                 self.ask(stream).await
             }
         }
     }
 
-    async fn ask(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<State, String> {
+    async fn ask(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<State, String> {
         let broken = |error: hyper::Error| format!("{} is no gateway: {error}", self.shown());
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -114,14 +124,15 @@ impl Source {
             .body(Empty::<Bytes>::new())
             .map_err(|_| "the token's file holds more than a token".to_owned())?;
         let response = sender.send_request(request).await.map_err(broken)?;
-        let status = response.status();
+        let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), DOCUMENT_BYTES_MAX).collect().await;
         driver.abort();
         let body = body.map_err(|error| format!("{} broke off: {error}", self.shown()))?.to_bytes();
         match status {
-            StatusCode::OK => serde_json::from_slice(&body)
-                .map_err(|error| format!("{} is no gateway, or one of another version: {error}", self.shown())),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!(
+            200 => serde_json::from_slice(&body).map_err(|error| {
+                format!("{} is no gateway, or one of another version: {error}", self.shown())
+            }),
+            401 | 403 => Err(format!(
                 "{} answered {status}: give a token of the scope read with --token FILE (unblock token create --scope read)",
                 self.shown()
             )),

@@ -88,7 +88,8 @@ fn watch(source: &Source, interval: Duration) -> io::Result<()> {
                 }
             }
             terminal.draw(|frame| screen.draw(frame, &seen))?;
-            let patience = if screen.paused { interval } else { due.saturating_duration_since(Instant::now()) };
+            let patience =
+                if screen.paused { interval } else { due.saturating_duration_since(Instant::now()) };
             if event::poll(patience)? && pressed(&event::read()?, &mut screen) {
                 return Ok(());
             }

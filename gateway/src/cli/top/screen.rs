@@ -135,12 +135,17 @@ impl Screen {
     }
 
     fn alarming(&self, text: String) -> Line<'static> {
-        let style = if self.colours { Style::new().fg(Color::Red) } else { Style::new().add_modifier(Modifier::BOLD) };
+        let style = if self.colours {
+            Style::new().fg(Color::Red)
+        } else {
+            Style::new().add_modifier(Modifier::BOLD)
+        };
         Line::from(Span::styled(text, style))
     }
 
     fn summary(&self, state: &State) -> Vec<Line<'static>> {
-        let mut lines: Vec<Line> = head(state, &format!(" at {}", self.address)).into_iter().map(Line::from).collect();
+        let mut lines: Vec<Line> =
+            head(state, &format!(" at {}", self.address)).into_iter().map(Line::from).collect();
         if let (Some(trouble), Some(first)) = (&self.trouble, lines.first_mut()) {
             *first = self.alarming(format!("what follows is old: {trouble}"));
         }
@@ -164,7 +169,11 @@ impl Screen {
         let rows = usize::from(area.height.saturating_sub(3));
         self.first = self.first.min(state.tasks.len().saturating_sub(rows));
         let tasks = self.sort.order(&state.tasks);
-        let failing = if self.colours { Style::new().fg(Color::Red) } else { Style::new().add_modifier(Modifier::BOLD) };
+        let failing = if self.colours {
+            Style::new().fg(Color::Red)
+        } else {
+            Style::new().add_modifier(Modifier::BOLD)
+        };
         let lines = tasks.into_iter().skip(self.first).take(rows).map(|task| {
             let style = if task.error_rate > 0.0 { failing } else { Style::new() };
             Row::new(cells(task).map(Cell::from)).style(style)
@@ -172,12 +181,17 @@ impl Screen {
         let heads = HEADS.map(|(head, _)| Cell::from(head));
         let table = Table::new(lines, HEADS.map(|(_, width)| Constraint::Length(width)))
             .header(Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD)))
-            .block(Block::bordered().title(format!(" {} tasks, by {} ", state.tasks.len(), self.sort.name())));
+            .block(Block::bordered().title(format!(
+                " {} tasks, by {} ",
+                state.tasks.len(),
+                self.sort.name()
+            )));
         frame.render_widget(table, area);
     }
 
     fn keys(&self) -> String {
-        let sorts: Vec<String> = Sort::ALL.iter().map(|sort| format!("{} {}", sort.key(), sort.name())).collect();
+        let sorts: Vec<String> =
+            Sort::ALL.iter().map(|sort| format!("{} {}", sort.key(), sort.name())).collect();
         let pause = if self.paused { "space goes on" } else { "space pauses" };
         format!("q quits · {pause} · ↑↓ · sort: {}", sorts.join(", "))
     }
@@ -260,7 +274,8 @@ fn head(state: &State, place: &str) -> [String; 3] {
 
 fn worker_lines(state: &State) -> Vec<Line<'static>> {
     let busy = |number: usize, worker: &Worker| {
-        let function = if worker.function.is_empty() { String::new() } else { format!("/{}", worker.function) };
+        let function =
+            if worker.function.is_empty() { String::new() } else { format!("/{}", worker.function) };
         format!(
             "{number:>3}  {}{function}  level {}, {} CPU in {}, call {}",
             worker.task,
@@ -281,7 +296,9 @@ fn worker_lines(state: &State) -> Vec<Line<'static>> {
 
 fn failure_lines(state: &State) -> Vec<String> {
     let lines = state.failures.iter().take(FAILURES_SHOWN_MAX);
-    lines.map(|failure| format!("{}: {}", failure.file, failure.reason.lines().next().unwrap_or_default())).collect()
+    lines
+        .map(|failure| format!("{}: {}", failure.file, failure.reason.lines().next().unwrap_or_default()))
+        .collect()
 }
 
 /// A state in lines, as wide as they are.
@@ -292,7 +309,9 @@ pub fn text(state: &State) -> String {
         text.push('\n');
     };
     head(state, "").iter().for_each(|words| line(words));
-    worker_lines(state).iter().for_each(|worker| line(&format!("worker {}", worker.to_string().trim_start())));
+    worker_lines(state)
+        .iter()
+        .for_each(|worker| line(&format!("worker {}", worker.to_string().trim_start())));
     let row = |cells: &[String; 9]| -> String {
         cells.iter().zip(HEADS).map(|(cell, (_, width))| format!("{cell:<0$}", usize::from(width))).collect()
     };
@@ -417,7 +436,10 @@ mod tests {
         let mut screen = Screen::new("http://here".to_owned(), false);
         screen.trouble = Some("it cannot be reached".to_owned());
         let text = drawn(&mut screen, &Ok(state()), 100, 30);
-        assert!(text.contains("what follows is old: it cannot be reached") && text.contains("primes"), "{text}");
+        assert!(
+            text.contains("what follows is old: it cannot be reached") && text.contains("primes"),
+            "{text}"
+        );
     }
 
     #[test]
