@@ -75,8 +75,8 @@ fn advice(kind: Kind) -> &'static str {
         }
         Kind::UnknownPath => "Look at GET /tasks for the tasks, their functions and their routes.",
         Kind::UnknownCall => {
-            "Look at GET /calls for the calls in flight, and at GET /tasks/{task}/-/calls for the last ones of a task.\n\
-             Older ones are forgotten; --records says how many are kept."
+            "Look at GET /calls for the calls in flight, and at GET /tasks/{task}/-/calls for the last\n\
+             ones of a task. Older ones are forgotten; --records says how many are kept."
         }
         Kind::MethodNotAllowed => "Use a method of the response's Allow header.",
         Kind::Unauthorized => {
