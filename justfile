@@ -33,7 +33,7 @@ hostile:
     awk '/<!-- hostile: end -->/ { skip = 0 } !skip { print } /<!-- hostile: begin -->/ { while ((getline row < "target/hostile.rows") > 0) print row; skip = 1 }' docs/reliability.md >target/reliability.md
     mv target/reliability.md docs/reliability.md
 
-# The API's description: a validator, and generated requests for so many seconds (default 120).
+# The API's description: a validator, and generated requests for so many seconds (default 120); API_TEST_CALLERS=96 keeps the gateway saturated meanwhile.
 api-test *seconds: build-tasks
     tests/openapi/run {{seconds}}
 
