@@ -51,6 +51,7 @@ Examples:
   bench quick b d           two rows
   bench check               a quick run beside the recorded ratios; fails if one fell by more than 20 %
   bench soak 5              five minutes of everything at once, then a look at what is left
+  bench charts              the charts of docs/ again, from its benchmarks.csv
   bench record              a quick run whose ratios become the record
   bench quick --report /tmp the report of another run, elsewhere";
 
@@ -78,6 +79,8 @@ enum Other {
         #[arg(default_value_t = 10.0)]
         minutes: f64,
     },
+    /// Draws the charts in docs/ again, from docs/benchmarks.csv.
+    Charts,
     /// What a measured process does; started by `bench` itself.
     #[command(subcommand, hide = true)]
     Child(children::Child),
@@ -88,6 +91,10 @@ fn main() -> ExitCode {
     let ended = match cli.other {
         Some(Other::Child(child)) => children::run(child).map(|()| ExitCode::SUCCESS),
         Some(Other::Soak { minutes }) => soak::run(minutes),
+        Some(Other::Charts) => report::redraw(&folder::root().join("docs")).map(|count| {
+            eprintln!("bench: drew {count} charts");
+            ExitCode::SUCCESS
+        }),
         None => Request::of(&cli).carry_out(),
     };
     match ended {

@@ -44,6 +44,7 @@ impl Bound {
 }
 
 /// A figure with all its rounds, and what it is of.
+#[derive(Clone)]
 pub struct Sample {
     /// The row's letter.
     pub row: &'static str,

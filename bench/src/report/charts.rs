@@ -64,7 +64,7 @@ struct Chart {
 /// Draws all charts for which there are samples; their files and titles.
 pub fn draw(folder: &Path, samples: &[Sample]) -> anyhow::Result<Vec<(&'static str, &'static str)>> {
     let mut drawn = Vec::new();
-    for chart in [contenders(samples), saturation(samples), guests(samples)] {
+    for chart in [contenders(samples), saturation(samples), guests(samples), overload(samples)] {
         let path = folder.join(chart.file);
         if chart.groups.iter().all(|group| group.bars.is_empty()) {
             // The chart of another run would be taken for one of this.
@@ -148,6 +148,27 @@ fn guests(samples: &[Sample]) -> Chart {
         logarithmic: false,
         show: number,
         groups: groups.collect(),
+    }
+}
+
+/// Row n.
+fn overload(samples: &[Sample]) -> Chart {
+    let of = |quantity: &'static str| {
+        samples.iter().filter(move |sample| sample.row == "n" && sample.quantity == quantity)
+    };
+    let bar = |sample: &Sample| {
+        // `… of CPU, 10 × the capacity`: the task is the same everywhere.
+        let label = sample.what.split_once(", ").map_or(sample.what.as_str(), |(_, load)| load);
+        Bar::new(label.to_owned(), sample)
+    };
+    let bars = of("throughput").chain(of("finished")).map(bar).collect();
+    Chart {
+        file: "overload.svg",
+        title: "Calls of 1–2 ms of CPU that are finished, at more and more load",
+        axis: "calls per second; load generator on the same cores; more is better",
+        logarithmic: false,
+        show: number,
+        groups: vec![Group { heading: String::new(), bars }],
     }
 }
 

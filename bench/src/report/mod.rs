@@ -8,6 +8,7 @@ mod csv;
 
 use crate::table::Table;
 use anyhow::Context as _;
+use std::fs::read_to_string;
 use std::path::Path;
 
 const INTRODUCTION: &str = "\
@@ -51,5 +52,13 @@ pub fn write(folder: &Path, table: &Table, command: &str) -> anyhow::Result<()> 
     let path = folder.join("benchmarks.md");
     std::fs::write(&path, page).with_context(|| format!("writing {}", path.display()))?;
     let path = folder.join("benchmarks.csv");
-    std::fs::write(&path, csv::text(table.samples())).with_context(|| format!("writing {}", path.display()))
+    std::fs::write(&path, csv::text(table.samples())?).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Draws the charts of a folder from its `benchmarks.csv` again. Returns how many there are.
+pub fn redraw(folder: &Path) -> anyhow::Result<usize> {
+    let path = folder.join("benchmarks.csv");
+    let text = read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let samples = csv::samples(&text).with_context(|| format!("reading {}", path.display()))?;
+    Ok(charts::draw(&folder.join("charts"), &samples)?.len())
 }
