@@ -60,7 +60,7 @@ bench *what:
 
 # Good, slow, hostile and vanishing clients for so many minutes (default 10), then a look at what is left of them.
 soak *minutes: build-tasks
-    cargo run --release -p bench -- soak {{minutes}}
+    cargo run --release -p bench -- soak --chart target/soak.svg {{minutes}}
 
 # The pool's scheduling alone (criterion; a filter may follow); `just bench-pool instructions` counts (valgrind), `just bench-pool locks` times the locks.
 bench-pool *what:

@@ -78,6 +78,9 @@ enum Other {
         /// For how long, in minutes.
         #[arg(default_value_t = 10.0)]
         minutes: f64,
+        /// Draw the gateway's memory over that time.
+        #[arg(long, value_name = "FILE")]
+        chart: Option<PathBuf>,
     },
     /// Draws the charts in docs/ again, from docs/benchmarks.csv.
     Charts,
@@ -90,7 +93,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.other {
         Some(Other::Child(child)) => children::run(child).map(|()| ExitCode::SUCCESS),
-        Some(Other::Soak { minutes }) => soak::run(minutes),
+        Some(Other::Soak { minutes, chart }) => soak::run(minutes, chart.as_deref()),
         Some(Other::Charts) => report::redraw(&folder::root().join("docs")).map(|count| {
             eprintln!("bench: drew {count} charts");
             ExitCode::SUCCESS

@@ -5,16 +5,20 @@
 //! gateway counted (`ledger.rs`): exactly, call by call. A warm-up comes first; runs, slots, memory, threads
 //! and descriptors are compared at rest, before and after. Knows no measuring of speed.
 
+mod chart;
 mod clients;
 mod folder;
 mod ledger;
 
 use crate::children::contender::Contender;
+use crate::folder::Folder;
 use crate::machine;
 use crate::proc::Process;
 use anyhow::{Context as _, bail};
 use ledger::Ledger;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The part of the time that warms up.
@@ -81,8 +85,9 @@ impl Rest {
     }
 }
 
-/// Soaks a gateway; the exit code says whether anything was left or unaccounted for.
-pub fn run(minutes: f64) -> anyhow::Result<ExitCode> {
+/// Soaks a gateway; the exit code says whether anything was left or unaccounted for. `chart` is where its memory
+/// is drawn.
+pub fn run(minutes: f64, chart: Option<&Path>) -> anyhow::Result<ExitCode> {
     if !(0.1..=24.0 * 60.0).contains(&minutes) {
         bail!("found {minutes} minutes, expected 0.1 to 1440");
     }
@@ -93,14 +98,17 @@ pub fn run(minutes: f64) -> anyhow::Result<ExitCode> {
     let mut gateway = Contender::gateway(folder.path()).context("starting the gateway")?;
     let fresh = Rest::look(&mut gateway)?;
     let mut ledger = Ledger::default();
-    let mut changes = clients::soak(&gateway, &folder, warm_up, &mut ledger).context("the warm-up")?;
-    // The fresh process has no connections, no compile and no file threads.
-    let before = Rest::until(&mut gateway, |rest| {
-        rest.runs == 0 && rest.threads <= fresh.threads && rest.descriptors <= fresh.descriptors
-    })?;
-    changes +=
-        clients::soak(&gateway, &folder, time.saturating_sub(warm_up), &mut ledger).context("the soak")?;
-    let after = Rest::until(&mut gateway, |rest| rest.within(&before))?;
+    let ended = AtomicBool::new(false);
+    let (soaked, points) = std::thread::scope(|scope| {
+        let watched = chart::watch(scope, gateway.process(), &ended);
+        let soaked = soak(&mut gateway, &folder, (warm_up, time), &fresh, &mut ledger);
+        ended.store(true, Ordering::Relaxed);
+        (soaked, watched.join().unwrap_or_default())
+    });
+    let (changes, before, after) = soaked?;
+    if let Some(path) = chart {
+        chart::draw(path, &points, warm_up.as_secs_f64())?;
+    }
     let mut report = Report::default();
     report.line(format!(
         "{}, warm-up of {warm_up:.0?} included; {changes} changes of the tasks folder",
@@ -113,6 +121,24 @@ pub fn run(minutes: f64) -> anyhow::Result<ExitCode> {
     use std::io::Write as _;
     std::io::stdout().write_all(report.text.as_bytes()).context("writing the report")?;
     Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The warm-up and the rest of it: how often the folder was changed, and the gateway at rest before and after.
+fn soak(
+    gateway: &mut Contender,
+    folder: &Folder,
+    (warm_up, time): (Duration, Duration),
+    fresh: &Rest,
+    ledger: &mut Ledger,
+) -> anyhow::Result<(u64, Rest, Rest)> {
+    let mut changes = clients::soak(gateway, folder, warm_up, ledger).context("the warm-up")?;
+    // The fresh process has no connections, no compile and no file threads.
+    let before = Rest::until(gateway, |rest| {
+        rest.runs == 0 && rest.threads <= fresh.threads && rest.descriptors <= fresh.descriptors
+    })?;
+    changes += clients::soak(gateway, folder, time.saturating_sub(warm_up), ledger).context("the soak")?;
+    let after = Rest::until(gateway, |rest| rest.within(&before))?;
+    Ok((changes, before, after))
 }
 
 fn show(time: Duration) -> String {
