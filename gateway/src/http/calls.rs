@@ -171,11 +171,7 @@ pub fn ended(task: &Task, record: &Record) -> Value {
 /// The same, with what it said as far as that is kept.
 fn told(task: &Task, record: &Record) -> Value {
     let mut value = ended(task, record);
-    let words = record.words.upgrade();
-    let words: &Words = match &words {
-        Some(words) => words,
-        None => &Words::default(),
-    };
+    let words: Words = record.words.as_ref().and_then(|kept| kept.words()).unwrap_or_default();
     let failed = matches!(record.outcome, Outcome::Failed(_));
     if let Some(members) = value.as_object_mut() {
         let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);

@@ -25,7 +25,7 @@ use crate::runtime::Observed;
 use crate::task::{Phase, Timing};
 use live::Live;
 use record::Shelf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Lines kept of each of a guest's output streams.
@@ -172,7 +172,7 @@ impl Seen {
             slices: glance.map_or(0, |glance| glance.slices),
             preemptions: glance.map_or(0, |glance| glance.preemptions),
             level: glance.map_or(level, |glance| glance.level),
-            words: Weak::new(),
+            words: None,
         };
         let settings = &self.observer.settings;
         if settings.histograms {

@@ -6,6 +6,7 @@
 use crate::error::Kind;
 use crate::task::{Phase, Timing};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -82,8 +83,8 @@ pub struct Record {
     pub preemptions: u32,
     /// The level its run ended on.
     pub level: usize,
-    /// What it said, if that is kept still.
-    pub words: Weak<Words>,
+    /// What it said.
+    pub words: Option<Arc<Kept>>,
 }
 
 /// What a call left in words.
@@ -116,42 +117,83 @@ impl Words {
     }
 }
 
-/// The words that are kept, of all tasks: the newest that fit.
+/// The words that are kept, of all tasks: the newest that fit. A record holds its own, and they go with it.
 #[derive(Debug)]
 pub struct Shelf {
     bytes_max: usize,
-    kept: Mutex<Kept>,
+    held: Arc<Held>,
+    /// The oldest first; those whose record is gone are swept out now and then.
+    order: Mutex<VecDeque<Weak<Kept>>>,
 }
 
+/// What is on the shelf.
 #[derive(Debug, Default)]
-struct Kept {
-    words: VecDeque<Arc<Words>>,
+struct Held {
+    bytes: AtomicUsize,
+    count: AtomicUsize,
+}
+
+/// The words of one call, until there is no room for them any more.
+#[derive(Debug)]
+pub struct Kept {
+    words: Mutex<Option<Words>>,
     bytes: usize,
+    held: Arc<Held>,
+}
+
+/// Entries of the shelf's order that are never swept.
+const UNSWEPT_MAX: usize = 64;
+
+impl Kept {
+    /// The words, if they are kept still.
+    #[must_use]
+    pub fn words(&self) -> Option<Words> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn forget(&self) {
+        if self.words.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.forget();
+        self.held.count.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Shelf {
     /// A shelf for so many bytes.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, kept: Mutex::default() }
+        Self { bytes_max, held: Arc::default(), order: Mutex::default() }
     }
 
-    /// Keeps the words of a call for as long as there is room.
+    /// Keeps the words of a call for as long as there is room, and as what is returned is held.
     #[must_use]
-    pub fn put(&self, words: Words) -> Weak<Words> {
+    pub fn put(&self, words: Words) -> Option<Arc<Kept>> {
         if words.is_empty() {
-            return Weak::new();
+            return None;
         }
-        let words = Arc::new(words);
-        let weak = Arc::downgrade(&words);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.bytes += words.bytes();
-        kept.words.push_back(words);
-        while kept.bytes > self.bytes_max {
-            let Some(oldest) = kept.words.pop_front() else { break };
-            kept.bytes = kept.bytes.saturating_sub(oldest.bytes());
+        let bytes = words.bytes();
+        let kept = Arc::new(Kept { words: Mutex::new(Some(words)), bytes, held: Arc::clone(&self.held) });
+        self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.held.count.fetch_add(1, Ordering::Relaxed);
+        let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        order.push_back(Arc::downgrade(&kept));
+        while self.held.bytes.load(Ordering::Relaxed) > self.bytes_max {
+            let Some(oldest) = order.pop_front() else { break };
+            if let Some(oldest) = oldest.upgrade() {
+                oldest.forget();
+            }
         }
-        weak
+        if order.len() > UNSWEPT_MAX + 2 * self.held.count.load(Ordering::Relaxed) {
+            order.retain(|kept| kept.strong_count() > 0);
+        }
+        Some(kept)
     }
 }
 
@@ -167,15 +209,34 @@ mod tests {
         assert_eq!(Outcome::all().count(), OUTCOMES);
     }
 
+    fn said(text: &str) -> Words {
+        Words { stderr: Some(text.repeat(1000)), ..Words::default() }
+    }
+
     #[test]
     fn the_newest_words_are_kept() {
-        let said = |text: &str| Words { stderr: Some(text.repeat(1000)), ..Words::default() };
         let shelf = Shelf::new(5_000);
-        assert!(shelf.put(Words::default()).upgrade().is_none(), "nothing was said");
-        let words: Vec<Weak<Words>> = ["a", "b", "c", "d", "e", "f"].map(|text| shelf.put(said(text))).into();
-        let kept: Vec<bool> = words.iter().map(|words| words.upgrade().is_some()).collect();
-        assert_eq!(kept.iter().filter(|kept| **kept).count(), 4, "{kept:?}");
-        assert_eq!(kept.first(), Some(&false));
-        assert!(shelf.put(said(&"x".repeat(10))).upgrade().is_none(), "too long for any room");
+        assert!(shelf.put(Words::default()).is_none(), "nothing was said");
+        let kept: Vec<Arc<Kept>> =
+            ["a", "b", "c", "d", "e", "f"].iter().filter_map(|text| shelf.put(said(text))).collect();
+        let there: Vec<bool> = kept.iter().map(|kept| kept.words().is_some()).collect();
+        assert_eq!(there, [false, false, true, true, true, true]);
+        let long = shelf.put(said(&"x".repeat(10)));
+        assert!(long.is_some_and(|kept| kept.words().is_none()), "too long for any room");
+    }
+
+    #[test]
+    fn words_go_with_their_record() {
+        let shelf = Shelf::new(1 << 20);
+        let first = shelf.put(said("first"));
+        for _ in 0..10_000 {
+            drop(shelf.put(said("more")));
+        }
+        assert!(first.as_ref().is_some_and(|kept| kept.words().is_some()), "nothing pushed it out");
+        assert_eq!(shelf.held.count.load(Ordering::Relaxed), 1);
+        let order = shelf.order.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(order.len() <= UNSWEPT_MAX + 3, "{} entries", order.len());
+        drop((order, first));
+        assert_eq!(shelf.held.bytes.load(Ordering::Relaxed), 0);
     }
 }
