@@ -21,8 +21,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The part of the time that warms up.
-const WARM_UP_PART: f64 = 0.2;
+/// The part of the time that warms up: until each task's last calls are on record, memory grows.
+const WARM_UP_PART: f64 = 0.4;
 
 /// Longest warm-up: by then every kind has been through, and the allocator has its arenas.
 const WARM_UP_MAX: Duration = Duration::from_secs(60);
