@@ -138,7 +138,8 @@ mod tests {
         let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
             text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         assert_eq!(asked(Some(prometheus)), Form::OpenMetrics);
-        let others = ["*/*", "text/plain", "application/*", "application/openmetrics-text;q=0.1,text/plain;q=0.5", ""];
+        let others =
+            ["*/*", "text/plain", "application/*", "application/openmetrics-text;q=0.1,text/plain;q=0.5", ""];
         for accept in others.map(Some).into_iter().chain([None]) {
             assert_eq!(asked(accept), Form::Prometheus, "{accept:?}");
         }

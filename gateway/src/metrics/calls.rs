@@ -75,9 +75,10 @@ impl Calls {
     }
 
     fn counts(&self, to: &mut Families<'_>) -> fmt::Result {
-        let infos = self.tasks.iter().map(|task| {
-            [("task", task.name.as_str()), ("kind", task.kind), ("digest", &*task.digest)]
-        });
+        let infos = self
+            .tasks
+            .iter()
+            .map(|task| [("task", task.name.as_str()), ("kind", task.kind), ("digest", &*task.digest)]);
         to.infos(("task", None, "A task that serves: its kind, and the digest of its module."), infos)?;
         let outcomes: Vec<&str> = Outcome::all().map(Outcome::as_str).collect();
         let calls = self.called.iter().flat_map(|task| {
@@ -87,11 +88,8 @@ impl Calls {
                 // Those that went well are there from the first call on, so that a share can be taken of them.
                 let seen = counts.filter(|(outcome, count)| *count > 0 || **outcome == Outcome::Ok.as_str());
                 seen.map(move |(outcome, count)| {
-                    let labels = [
-                        ("task", task.name.as_str()),
-                        ("function", &*function.name),
-                        ("outcome", *outcome),
-                    ];
+                    let labels =
+                        [("task", task.name.as_str()), ("function", &*function.name), ("outcome", *outcome)];
                     (labels, count)
                 })
             })

@@ -23,7 +23,11 @@ pub type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
 pub struct Families<'a>(pub DescriptorEncoder<'a>);
 
 impl Families<'_> {
-    fn family<'s>(&'s mut self, about: &'s About<'_>, kind: MetricType) -> std::result::Result<MetricEncoder<'s>, std::fmt::Error> {
+    fn family<'s>(
+        &'s mut self,
+        about: &'s About<'_>,
+        kind: MetricType,
+    ) -> std::result::Result<MetricEncoder<'s>, std::fmt::Error> {
         let (name, unit, help) = about;
         self.0.encode_descriptor(name, help, unit.as_ref(), kind)
     }
@@ -141,7 +145,8 @@ mod tests {
         let mut text = String::new();
         encode(&mut text, &registry).expect("a text");
         let at = |bound: &str| {
-            let labels = format!("x_taken_seconds_bucket{{le=\"{bound}\",who=\"a \\\"quoted\\\"\\\\\\nname\"}} ");
+            let labels =
+                format!("x_taken_seconds_bucket{{le=\"{bound}\",who=\"a \\\"quoted\\\"\\\\\\nname\"}} ");
             let line = text.lines().find_map(|line| line.strip_prefix(&labels));
             line.unwrap_or_else(|| panic!("no {labels} in\n{text}")).parse::<u64>().expect("a count")
         };

@@ -42,7 +42,8 @@ impl Process {
             let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
             line.split_whitespace().next()?.parse().ok()
         };
-        let (stat, system) = (fs::read_to_string("/proc/self/stat").ok()?, fs::read_to_string("/proc/stat").ok()?);
+        let (stat, system) =
+            (fs::read_to_string("/proc/self/stat").ok()?, fs::read_to_string("/proc/stat").ok()?);
         Some(Self {
             cpu: Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).ok()?,
             resident_bytes: number("VmRSS")?.saturating_mul(1024),
@@ -83,7 +84,10 @@ impl Collector for Process {
         to.gauge(("process_resident_memory", Some(Unit::Bytes), help), self.resident_bytes)?;
         let help = "Address space of the process: each slot for a run reserves 4 GiB of it and uses little.";
         to.gauge(("process_virtual_memory", Some(Unit::Bytes), help), self.virtual_bytes)?;
-        to.gauge(("process_open_fds", None, "Files that are open, connections among them."), self.open_files)?;
+        to.gauge(
+            ("process_open_fds", None, "Files that are open, connections among them."),
+            self.open_files,
+        )?;
         if let Some(most) = self.open_files_max {
             to.gauge(("process_max_fds", None, "Files that may be open."), most)?;
         }
@@ -109,11 +113,18 @@ mod tests {
     #[test]
     fn this_process_is_seen() {
         let process = Process::read().expect("a /proc");
-        assert!(process.resident_bytes > 1 << 20 && process.virtual_bytes > process.resident_bytes, "{process:?}");
+        assert!(
+            process.resident_bytes > 1 << 20 && process.virtual_bytes > process.resident_bytes,
+            "{process:?}"
+        );
         assert!(process.threads > 0 && process.open_files > 2, "{process:?}");
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs_f64();
-        assert!(process.start_seconds < now + 2.0 && now - process.start_seconds < 86_400.0, "{process:?} {now}");
-        let files: Vec<fs::File> = (0..200).map(|_| fs::File::open("/proc/self/stat").expect("a file")).collect();
+        assert!(
+            process.start_seconds < now + 2.0 && now - process.start_seconds < 86_400.0,
+            "{process:?} {now}"
+        );
+        let files: Vec<fs::File> =
+            (0..200).map(|_| fs::File::open("/proc/self/stat").expect("a file")).collect();
         let more = Process::read().expect("a /proc");
         assert!(more.open_files > files.len() as u64, "{more:?}");
         assert!(more.cpu >= process.cpu && more.cpu > Duration::ZERO);

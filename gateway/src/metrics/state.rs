@@ -49,7 +49,10 @@ impl State {
 
     fn gateway(&self, to: &mut Families<'_>) -> fmt::Result {
         to.infos(("build", None, "What runs."), [[("version", env!("CARGO_PKG_VERSION"))]])?;
-        to.gauge(("ready", None, "1 once the first scan of the tasks folder is over."), u32::from(self.ready))?;
+        to.gauge(
+            ("ready", None, "1 once the first scan of the tasks folder is over."),
+            u32::from(self.ready),
+        )?;
         to.gauge(("draining", None, "1 while the gateway shuts down."), u32::from(self.draining))?;
         let (held, budget) = self.memory_bytes;
         let help = "Memory that calls hold together: guests, bodies and results.";
@@ -63,18 +66,26 @@ impl State {
         to.gauge(("workers", None, "Threads that run guests."), pool.workers)?;
         to.gauge(("workers_idle", None, "Those of them without work."), pool.idle_workers)?;
         let queued: usize = pool.queued.iter().sum();
-        let states = [("running", pool.running), ("queued", queued), ("parked", pool.parked), ("stopping", pool.urgent)];
+        let states = [
+            ("running", pool.running),
+            ("queued", queued),
+            ("parked", pool.parked),
+            ("stopping", pool.urgent),
+        ];
         let runs = states.map(|(state, count)| ([("state", state)], count));
-        let help = "Runs on a worker, waiting for one, waiting for something outside, stopped and not yet gone.";
+        let help =
+            "Runs on a worker, waiting for one, waiting for something outside, stopped and not yet gone.";
         to.gauges(("runs", None, help), runs)?;
         let levels: Vec<String> = (0..pool.queued.len()).map(|level| level.to_string()).collect();
-        let queued = levels.iter().zip(&pool.queued).map(|(level, count)| ([("level", level.as_str())], *count));
+        let queued =
+            levels.iter().zip(&pool.queued).map(|(level, count)| ([("level", level.as_str())], *count));
         to.gauges(("runs_queued", None, "Runs that wait for a worker, by level; 0 comes first."), queued)?;
         to.gauge(("runs_admitted", None, "Slots that are taken."), pool.permits)?;
         to.gauge(("runs_limit", None, "Slots that there are."), pool.runs_max)?;
         to.gauge(("calls_waiting", None, "Calls that wait for a slot."), pool.admission_waiting)?;
         to.counter(("calls_admitted", None, "Calls that got a slot."), pool.admitted)?;
-        let help = "Calls that were turned away at once, because as many wait as may, or because of a shutdown.";
+        let help =
+            "Calls that were turned away at once, because as many wait as may, or because of a shutdown.";
         to.counter(("calls_turned_away", None, help), pool.refused)?;
         to.counter(("runs_started", None, "Runs that were handed to the workers."), pool.submitted)?;
         let stopped = Stop::ALL.into_iter().zip(pool.stopped).map(|(stop, count)| (reason(stop), count));

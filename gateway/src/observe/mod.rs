@@ -18,7 +18,7 @@ pub mod histogram;
 pub mod live;
 pub mod record;
 
-pub use answers::Answers;
+pub use answers::{Answered, Answers};
 pub use figures::{Counted, Figures, Phases, Tally};
 pub use histogram::Histogram;
 pub use record::{Outcome, Record, Words};

@@ -8,11 +8,11 @@
 //! or out for them, and a job whose ticket is not the wanted one comes too late and is dropped.
 
 use super::compile::{Done, FileDigest, Job, Made};
+use super::loads::Counts;
 use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use super::routes::{Pattern, Table};
 use super::scan::{self, Group, ReadError, Seen, Settler, Stamp, View};
 use super::task::{Parts, Task};
-use super::loads::Counts;
 use super::{Failure, Loader, Published, Settings, Snapshot};
 use crate::error::LoadError;
 use crate::limits;

@@ -103,11 +103,13 @@ pub fn add(builder: &mut Builder) {
 /// The figures.
 fn metrics(builder: &mut Builder) {
     let text = json!({ "schema": { "type": "string" } });
-    let mut response = ok("text/plain", json!({ "type": "string" }), "The form of Prometheus, or OpenMetrics 1.0.0.");
+    let mut response =
+        ok("text/plain", json!({ "type": "string" }), "The form of Prometheus, or OpenMetrics 1.0.0.");
     if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
         content.insert("application/openmetrics-text".to_owned(), text);
     }
-    let operation = operation("The gateway's figures, for Prometheus", vec![], vec![("200", response)], Place::Read);
+    let operation =
+        operation("The gateway's figures, for Prometheus", vec![], vec![("200", response)], Place::Read);
     builder.operation("/metrics", "get", &["metrics"], operation);
 }
 
