@@ -91,9 +91,7 @@ impl Scrape {
         let mut calls: Vec<_> = self
             .all("unblock_calls_total", &[])
             .into_iter()
-            .map(|(of, count)| {
-                (of["task"].clone(), of["function"].clone(), of["outcome"].clone(), count)
-            })
+            .map(|(of, count)| (of["task"].clone(), of["function"].clone(), of["outcome"].clone(), count))
             .collect();
         calls.sort_by(|a, b| a.partial_cmp(b).unwrap());
         calls
@@ -225,7 +223,8 @@ async fn histograms_are_whole() {
             count += 1;
             assert_eq!(buckets.len(), 25, "{name}");
             assert_eq!((buckets[0].0, buckets[24].0), (1e-5, f64::INFINITY), "{name}");
-            let rises = |of: fn(&(f64, f64)) -> f64| buckets.windows(2).all(|pair| of(&pair[0]) <= of(&pair[1]));
+            let rises =
+                |of: fn(&(f64, f64)) -> f64| buckets.windows(2).all(|pair| of(&pair[0]) <= of(&pair[1]));
             assert!(rises(|bucket| bucket.0) && rises(|bucket| bucket.1), "{name} {buckets:?}");
             let labels: Vec<(&str, &str)> = labels.iter().map(|(l, v)| (l.as_str(), v.as_str())).collect();
             assert_eq!(seen.value(&format!("{name}_count"), &labels), buckets[24].1, "{name}");
@@ -270,7 +269,12 @@ async fn what_is_refused_is_counted_where_it_was() {
     assert_eq!(problems, [("unknown-task".to_owned(), 2.0), ("queue-full".to_owned(), 3.0)]);
     assert_eq!(seen.all("unblock_problems_total", &[]).len(), Kind::ALL.len(), "all of them, from the start");
     let calls = seen.calls();
-    let rows = [row("double", "ok", 0.0), row("double", "queue-full", 3.0), row("fail", "ok", 0.0), row("spin", "ok", 0.0)];
+    let rows = [
+        row("double", "ok", 0.0),
+        row("double", "queue-full", 3.0),
+        row("fail", "ok", 0.0),
+        row("spin", "ok", 0.0),
+    ];
     assert_eq!(calls, rows);
     caller.abort();
 }
@@ -367,7 +371,8 @@ async fn runs_are_told_by_where_they_are() {
     until("they are gone", async || {
         let seen = scrape(&server).await;
         // This one's own connection may be open still.
-        seen.value("unblock_memory_held_bytes", &[]) == 0.0 && seen.value("unblock_http_connections", &[]) <= 1.0
+        seen.value("unblock_memory_held_bytes", &[]) == 0.0
+            && seen.value("unblock_http_connections", &[]) <= 1.0
     })
     .await;
 }
@@ -376,9 +381,13 @@ async fn runs_are_told_by_where_they_are() {
 async fn both_forms_tell_the_same() {
     let server = faulty().start();
     server.get("/tasks/faulty/double?0=4").await.ok();
-    let asked = async |accept: &str| server.send(client().get(server.url("/metrics")).header("accept", accept)).await;
+    let asked =
+        async |accept: &str| server.send(client().get(server.url("/metrics")).header("accept", accept)).await;
     let (open, old) = (asked(OPEN).await, asked("*/*").await);
-    assert_eq!(open.header("content-type"), Some("application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    assert_eq!(
+        open.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
     assert_eq!(old.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(open.headers.get_all("vary").iter().any(|vary| vary == "accept"), "{:?}", open.headers);
     assert!(open.ok().ends_with("\n# EOF\n") && !old.ok().contains("# EOF"));
@@ -386,7 +395,8 @@ async fn both_forms_tell_the_same() {
         Scrape::parse(reply).series.into_iter().map(|(name, ..)| name).collect()
     };
     assert_eq!(names(&open.ok()), names(&old.ok()));
-    let zipped = client().get(server.url("/metrics")).header("accept", OPEN).header("accept-encoding", "gzip");
+    let zipped =
+        client().get(server.url("/metrics")).header("accept", OPEN).header("accept-encoding", "gzip");
     assert_eq!(server.send(zipped).await.header("content-encoding"), Some("gzip"));
     let posted = server.send(client().post(server.url("/metrics"))).await;
     posted.problem(405, "method-not-allowed");
@@ -419,7 +429,9 @@ async fn without_metrics_there_are_no_phases_of_all_tasks() {
     let server = faulty().set(|config| config.observe.histograms = false).start();
     server.get("/tasks/faulty/double?0=4").await.ok();
     let seen = scrape(&server).await;
-    assert!(!seen.families.keys().any(|name| name.contains("phase_duration") || name.contains("cpu_duration")));
+    assert!(
+        !seen.families.keys().any(|name| name.contains("phase_duration") || name.contains("cpu_duration"))
+    );
     assert_eq!(seen.value("unblock_call_duration_seconds_count", &[("task", "faulty")]), 1.0);
 }
 
@@ -465,11 +477,15 @@ async fn the_page_lists_each_metric_as_it_is() {
     let (_server, seen) = full().await;
     let page = std::fs::read_to_string(repository().join("docs/metrics.md")).unwrap();
     let mut listed = BTreeMap::new();
-    for line in page.lines().filter(|line| line.starts_with("| `unblock_") || line.starts_with("| `process_")) {
+    for line in page.lines().filter(|line| line.starts_with("| `unblock_") || line.starts_with("| `process_"))
+    {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let name = cells[1].trim_matches('`').to_owned();
-        let labels: BTreeSet<String> =
-            cells[3].split(',').map(|label| label.trim().trim_matches('`').to_owned()).filter(|l| !l.is_empty()).collect();
+        let labels: BTreeSet<String> = cells[3]
+            .split(',')
+            .map(|label| label.trim().trim_matches('`').to_owned())
+            .filter(|l| !l.is_empty())
+            .collect();
         assert!(cells[4].len() > 10, "{line}");
         assert!(listed.insert(name, (cells[2].to_owned(), labels)).is_none(), "twice: {line}");
     }
@@ -486,15 +502,37 @@ async fn the_page_lists_each_metric_as_it_is() {
     for (name, of) in &there {
         assert_eq!(listed.get(name), Some(of), "{name} in docs/metrics.md");
     }
-    assert_eq!(listed.len(), there.len(), "{:?}", listed.keys().filter(|name| !there.contains_key(*name)).collect::<Vec<_>>());
+    assert_eq!(
+        listed.len(),
+        there.len(),
+        "{:?}",
+        listed.keys().filter(|name| !there.contains_key(*name)).collect::<Vec<_>>()
+    );
 }
 
 /// What Prometheus adds to every series it scrapes.
 const ADDED: [&str; 2] = ["instance", "job"];
 
 /// Words of the language that are no metrics, where no parenthesis follows.
-const WORDS: [&str; 14] = [
-    "by", "without", "on", "ignoring", "group_left", "group_right", "and", "or", "unless", "offset", "bool", "inf", "nan",
+const WORDS: [&str; 19] = [
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "count",
+    "by",
+    "without",
+    "on",
+    "ignoring",
+    "group_left",
+    "group_right",
+    "and",
+    "or",
+    "unless",
+    "offset",
+    "bool",
+    "inf",
+    "nan",
     "atan2",
 ];
 
@@ -507,7 +545,8 @@ fn check(expression: &str, seen: &Scrape) {
         bytes[start..].iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '_' || **c == ':').collect()
     };
     let inside = |start: usize, close: char| -> (String, usize) {
-        let length = bytes[start..].iter().position(|c| *c == close).unwrap_or_else(|| panic!("{expression}"));
+        let length =
+            bytes[start..].iter().position(|c| *c == close).unwrap_or_else(|| panic!("{expression}"));
         (bytes[start..start + length].iter().collect(), start + length + 1)
     };
     while at < bytes.len() {
@@ -531,7 +570,10 @@ fn check(expression: &str, seen: &Scrape) {
                     grouped.extend(labels.split(',').map(|label| label.trim().to_owned()));
                     at = end;
                 } else if next != Some('(') && !WORDS.contains(&name.as_str()) {
-                    assert!(name == "up" || !seen.all(&name, &[]).is_empty(), "no metric {name}: {expression}");
+                    assert!(
+                        name == "up" || !seen.all(&name, &[]).is_empty(),
+                        "no metric {name}: {expression}"
+                    );
                     metrics.push(name);
                 }
             }
@@ -577,7 +619,9 @@ async fn the_alerts_speak_of_metrics_that_are_there() {
     assert!(expressions.len() > 8);
     expressions.iter().for_each(|expression| check(expression, &seen));
     // Metrics and flags that the texts name.
-    for name in rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("unblock_")) {
+    for name in
+        rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("unblock_"))
+    {
         assert!(!seen.all(name, &[]).is_empty(), "no metric {name} in docs/alerts.yaml");
     }
 }
@@ -617,14 +661,17 @@ async fn the_dashboard_speaks_of_metrics_that_are_there() {
         let name = metric.split('{').next().unwrap();
         assert!(ADDED.contains(&label) || seen.labels(name).contains(label), "{query}");
     }
-    let ids: Vec<i64> = dashboard["panels"].as_array().unwrap().iter().map(|panel| panel["id"].as_i64().unwrap()).collect();
+    let ids: Vec<i64> =
+        dashboard["panels"].as_array().unwrap().iter().map(|panel| panel["id"].as_i64().unwrap()).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
 }
 
 #[test]
 #[should_panic(expected = "no metric unblock_no_such_total")]
 fn an_expression_about_nothing_is_found_out() {
-    let seen = Scrape::parse("# HELP unblock_x_total Something known.\n# TYPE unblock_x_total counter\nunblock_x_total 1\n");
+    let seen = Scrape::parse(
+        "# HELP unblock_x_total Something known.\n# TYPE unblock_x_total counter\nunblock_x_total 1\n",
+    );
     check("sum by (job) (rate(unblock_x_total[5m])) + unblock_no_such_total", &seen);
 }
 
@@ -632,7 +679,10 @@ fn an_expression_about_nothing_is_found_out() {
 async fn a_scrape_of_a_thousand_tasks_is_answered_at_once() {
     let mut gateway = Gateway::new();
     for index in 0..1_000 {
-        gateway = gateway.wat(&format!("t{index}"), &format!("(module (func (export \"f\") (result i32) i32.const {index}))"));
+        gateway = gateway.wat(
+            &format!("t{index}"),
+            &format!("(module (func (export \"f\") (result i32) i32.const {index}))"),
+        );
     }
     let server = gateway.set(|config| config.engine.compile_threads = 2).start();
     for index in 0..1_000 {

@@ -150,7 +150,7 @@ mod tests {
             let line = text.lines().find_map(|line| line.strip_prefix(&labels));
             line.unwrap_or_else(|| panic!("no {labels} in\n{text}")).parse::<u64>().expect("a count")
         };
-        let bounds = ["1e-5", "2e-5", "4e-5", "1.31072", "83.88608", "+Inf"];
+        let bounds = ["0.00001", "0.00002", "0.00004", "1.31072", "83.88608", "+Inf"];
         assert_eq!(bounds.map(at), [2, 4, 5, 6, 7, 8], "{text}");
         assert_eq!(text.lines().filter(|line| line.contains("_bucket")).count(), 25);
         assert!(text.contains("# UNIT x_taken_seconds seconds"), "{text}");

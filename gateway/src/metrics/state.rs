@@ -48,7 +48,7 @@ impl State {
     }
 
     fn gateway(&self, to: &mut Families<'_>) -> fmt::Result {
-        to.infos(("build", None, "What runs."), [[("version", env!("CARGO_PKG_VERSION"))]])?;
+        to.infos(("build", None, "What runs: always 1."), [[("version", env!("CARGO_PKG_VERSION"))]])?;
         to.gauge(
             ("ready", None, "1 once the first scan of the tasks folder is over."),
             u32::from(self.ready),
