@@ -364,7 +364,7 @@ async fn runs_are_told_by_where_they_are() {
     assert!(seen.value("unblock_runs_limit", &[]) > 1_000.0);
     let (held, budget) = ("unblock_memory_held_bytes", "unblock_memory_budget_bytes");
     assert!(seen.value(held, &[]) > 0.0 && seen.value(held, &[]) < seen.value(budget, &[]));
-    assert!(seen.value("unblock_pool_demotions_total", &[]) >= 6.0, "two that sank three levels");
+    assert!(seen.value("unblock_pool_demotions_total", &[]) >= 3.0, "one at least sank three levels");
     assert!(seen.value("unblock_http_connections", &[]) >= 3.0);
     assert!(seen.value("unblock_http_connections_accepted_total", &[]) >= 4.0);
     callers.iter().for_each(tokio::task::JoinHandle::abort);
@@ -405,14 +405,16 @@ async fn both_forms_tell_the_same() {
 
 #[tokio::test]
 async fn names_that_a_module_chooses_break_no_line_and_are_bounded() {
-    let long = "x".repeat(5_000);
+    // Longer than what is counted by name.
+    let long = "x".repeat(200);
     let text = format!(
         r#"(module (func (export "a\"b\\c\n# EOF") (result i32) i32.const 1)
           (func (export "{long}") (result i32) i32.const 2))"#
     );
-    let server = Gateway::new().wat("odd", &text).start();
+    let routes = format!("[[route]]\nmethod = \"GET\"\npath = \"/long\"\nfunction = \"{long}\"\n");
+    let server = Gateway::new().wat("odd", &text).manifest("odd", &routes).start();
     server.get("/tasks/odd/a%22b%5Cc%0A%23%20EOF").await.ok();
-    server.get(&format!("/tasks/odd/{long}")).await.ok();
+    server.get("/long").await.ok();
     for accept in [OPEN, "text/plain"] {
         let reply = server.send(client().get(server.url("/metrics")).header("accept", accept)).await;
         let seen = Scrape::parse(&reply.ok());
@@ -420,7 +422,7 @@ async fn names_that_a_module_chooses_break_no_line_and_are_bounded() {
             let labels = [("task", "odd"), ("function", function), ("outcome", "ok")];
             assert_eq!(seen.value("unblock_calls_total", &labels), 1.0);
         }
-        assert!(reply.text().lines().all(|line| line.len() < 400));
+        assert!(!reply.text().contains(&long));
     }
 }
 
