@@ -86,7 +86,7 @@ fn scrapes(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
     let gateway = Contender::gateway(folder.path())?;
     let mut connection = Connection::open(gateway.address)?;
     let scrape = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text\r\nAccept-Encoding: gzip\r\n\r\n";
-    let mut timed = |connection: &mut Connection| {
+    let timed = |connection: &mut Connection| {
         let (mut time_ms, mut size_kib) = (Figure::default(), 0.0);
         for _ in 0..scale.rounds * SCRAPES {
             let start = Instant::now();

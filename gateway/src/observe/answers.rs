@@ -96,9 +96,10 @@ mod tests {
         for (index, kind) in Kind::ALL.into_iter().enumerate() {
             (0..=index).for_each(|_| answers.answered(500, Some(kind)));
         }
+        let answers = &answers;
         std::thread::scope(|scope| {
             for status in [200, 204, 404, 999, 101] {
-                scope.spawn(|| answers.answered(status, None));
+                scope.spawn(move || answers.answered(status, None));
             }
         });
         let problems: Vec<u64> = (1..=Kind::ALL.len() as u64).collect();
