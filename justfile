@@ -41,6 +41,10 @@ api-test *seconds: build-tasks
 browser-test: build-tasks
     tests/browser/run
 
+# /metrics, the alerts and the dashboard before a real Prometheus; brings that (Debian) if it is missing.
+metrics-test:
+    tests/metrics/run
+
 # Format, lints, docs; warnings are errors.
 check:
     cargo fmt --all --check

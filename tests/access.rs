@@ -84,6 +84,7 @@ async fn whoever_has_no_token_gets_the_open_pages_and_nothing_else() {
         ("GET", "/plus/1/2"),
         ("GET", "/nothing"),
         ("GET", "/calls"),
+        ("GET", "/metrics"),
         ("GET", "/calls/x"),
         ("GET", "/tasks/add/-/calls"),
         ("GET", "/docs/a/b"),
@@ -122,6 +123,7 @@ async fn a_token_allows_what_its_scopes_say() {
         ("GET", "/openapi.json", [false, false, true, true]),
         ("HEAD", "/tasks", [false, false, true, true]),
         ("GET", "/calls", [false, false, true, true]),
+        ("GET", "/metrics", [false, false, true, true]),
         ("GET", "/tasks/add/-/calls", [false, false, true, true]),
         ("GET", "/tasks/other/-/calls", [false, false, true, true]),
     ] {

@@ -31,6 +31,7 @@ mod limits;
 mod loading;
 mod manage;
 mod memory;
+mod metrics;
 mod new;
 mod openapi;
 mod outgoing;

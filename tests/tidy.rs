@@ -7,7 +7,7 @@ use crate::support::repository;
 use std::path::{Path, PathBuf};
 
 /// Modules of the gateway and their ranks; a module may use only what stands below it.
-const RANKS: [(&str, u8); 24] = [
+const RANKS: [(&str, u8); 25] = [
     ("main", 10),
     ("lib", 10),
     ("cli", 9),
@@ -18,6 +18,7 @@ const RANKS: [(&str, u8); 24] = [
     ("local", 6),
     ("jobs", 5),
     ("invoke", 5),
+    ("metrics", 5),
     ("registry", 4),
     ("observe", 3),
     ("runtime", 2),
@@ -54,6 +55,7 @@ const FENCES: [(&str, &[&str], &str); 9] = [
             "registry",
             "config",
             "cli",
+            "metrics/process.rs",
             "new",
             "access",
             "reload",

@@ -22,7 +22,7 @@
 //! | 8 | [`app`] | who started it |
 //! | 7 | [`config`] | how things run |
 //! | 6 | [`http`], [`local`] | wasmtime, stores |
-//! | 5 | [`invoke`] | who asked |
+//! | 5 | [`invoke`], [`metrics`] | who asked |
 //! | 4 | [`registry`] | wasmtime types |
 //! | 3 | [`observe`] | who looks |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
@@ -41,6 +41,7 @@ pub mod http;
 pub mod invoke;
 pub mod limits;
 pub mod local;
+pub mod metrics;
 pub mod new;
 pub mod observe;
 pub mod registry;

@@ -43,6 +43,13 @@ impl Contender {
         Self::start(command)
     }
 
+    /// The same, with a filter of log lines among the flags: they are written, and read by nobody.
+    pub fn gateway_logging(folder: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        let mut command = command("gateway")?;
+        command.arg(folder).args(flags).stderr(Stdio::null());
+        Self::start(command)
+    }
+
     fn start(mut command: Command) -> anyhow::Result<Self> {
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("starting a contender")?;

@@ -1,11 +1,12 @@
 //! The gateway as a contender: what `unblock serve` starts, with its default settings.
 //!
-//! Logging is off in all contenders. The state it tells is the pool's numbers of the moment.
+//! Logging is off in all contenders but those that are told a filter. The state it tells is the pool's numbers of the moment.
 
 use ::gateway::app::{self, Server};
 use ::gateway::config::{Config, Flags};
+use ::gateway::telemetry;
 use anyhow::{Context as _, bail};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -46,8 +47,17 @@ pub fn start(folder: &Path, more: &[String]) -> anyhow::Result<Server> {
     Ok(server)
 }
 
+/// Whether `unblock serve` has such a flag.
+pub fn has_flag(name: &str) -> bool {
+    Bare::command().get_arguments().any(|argument| argument.get_long() == Some(name))
+}
+
 /// Serves until the input ends.
 pub fn run(folder: &Path, more: &[String]) -> anyhow::Result<()> {
+    let config = config(folder, more)?;
+    if !config.log.is_empty() {
+        telemetry::install(config.log_format, Some(&config.log), false).map_err(anyhow::Error::msg)?;
+    }
     let server = start(folder, more).context("starting the gateway")?;
     super::converse(server.address(), || state(&server))
 }

@@ -15,6 +15,7 @@ pub mod peers;
 pub mod program;
 pub mod work;
 
+pub use gateway::has_flag;
 pub use hangups::Kind;
 pub use native::{Mode, mix};
 

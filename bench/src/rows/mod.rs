@@ -11,6 +11,7 @@ mod hangup;
 mod idle;
 mod languages;
 mod many;
+mod observed;
 mod overload;
 mod parked;
 mod peers;
@@ -40,4 +41,5 @@ pub const ALL: &[(&str, Row)] = &[
     ("l", many::run),
     ("m", cost::run),
     ("n", overload::run),
+    ("o", observed::run),
 ];

@@ -138,6 +138,10 @@ impl Default for Config {
 /// What the pool does and has done; plain numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// Worker threads there are.
+    pub workers: usize,
+    /// Permits that may be out at once, see [`Config::max_runs`].
+    pub runs_max: usize,
     /// Slices being polled now.
     pub running: usize,
     /// Runs waiting per level, the best level first.
@@ -301,7 +305,8 @@ impl Pool {
 
     /// The numbers of this moment.
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
+        let (workers, runs_max) = (self.workers.len(), self.admission.runs_max());
+        let mut stats = Stats { workers, runs_max, ..Stats::default() };
         self.queues.iter().for_each(|queue| queue.add_stats(&mut stats));
         stats.interrupts = self.peers.interrupts.load(Ordering::Relaxed);
         stats.ticker_wakes = self.peers.ticker_wakes.load(Ordering::Relaxed);

@@ -19,6 +19,10 @@ const BODY_BYTES_MIN: u64 = 1024;
 /// Above it the work would hold an HTTP thread too long: some 10 ms per MiB at the fastest level.
 const BODY_BYTES_MAX: u64 = 8 << 20;
 
+/// A mark on a response that is not to be compressed, whatever it is.
+#[derive(Clone, Copy)]
+pub struct AsItIs;
+
 /// The response, compressed if the client's `Accept-Encoding` and the body allow it.
 pub async fn apply(accepted: Option<HeaderValue>, mut response: Response<Body>) -> Response<Body> {
     if !worthwhile(&response) {
@@ -44,6 +48,7 @@ pub async fn apply(accepted: Option<HeaderValue>, mut response: Response<Body>) 
 fn worthwhile(response: &Response<Body>) -> bool {
     let sized = response.body().size_hint().exact();
     sized.is_some_and(|bytes| (BODY_BYTES_MIN..=BODY_BYTES_MAX).contains(&bytes))
+        && response.extensions().get::<AsItIs>().is_none()
         && !response.headers().contains_key(CONTENT_ENCODING)
         && response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(shrinks)
 }
@@ -56,7 +61,11 @@ fn shrinks(content_type: &str) -> bool {
         || name.ends_with("+xml")
         || matches!(
             name.as_str(),
-            "application/json" | "application/xml" | "application/javascript" | "application/wasm"
+            "application/json"
+                | "application/xml"
+                | "application/javascript"
+                | "application/openmetrics-text"
+                | "application/wasm"
         )
 }
 

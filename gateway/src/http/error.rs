@@ -39,6 +39,8 @@ impl<'a> Context<'a> {
         self.log(error);
         let mut response = Response::new(Body::from(self.document(error)));
         *response.status_mut() = status(error.kind);
+        // For whoever counts them (`server.rs`).
+        response.extensions_mut().insert(error.kind);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM);
         if let Some(seconds) = retry_seconds(error) {

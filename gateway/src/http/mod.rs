@@ -18,6 +18,7 @@ mod id;
 mod inflow;
 mod invoke;
 mod manage;
+mod metrics;
 mod negotiate;
 mod openapi;
 mod prefer;
@@ -38,6 +39,7 @@ pub use server::{listen, serve};
 use crate::access::Tokens;
 use crate::invoke::Invoker;
 use crate::limits::KIB;
+use crate::observe::Answers;
 use crate::registry::Registry;
 use crate::reload::Reloaded;
 use axum::Router;
@@ -99,6 +101,7 @@ pub struct Gateway {
     settings: Settings,
     ids: id::Ids,
     openapi: openapi::Cache,
+    answers: Answers,
     tokens: Option<Reloaded<Tokens>>,
     tls: Option<Certificate>,
     rates: Option<rate::Rates>,
@@ -122,6 +125,7 @@ impl Gateway {
             rates: settings.rate.map(rate::Rates::new),
             settings,
             openapi: openapi::Cache::default(),
+            answers: Answers::default(),
             tokens,
             tls,
             draining: AtomicBool::new(false),
@@ -152,6 +156,7 @@ fn routes(gateway: Arc<Gateway>) -> Router {
     let read = Router::new()
         .route("/openapi.json", get(openapi::openapi))
         .route("/tasks", get(tasks::list))
+        .route("/metrics", get(metrics::metrics))
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one))
         .method_not_allowed_fallback(probes::other_method)

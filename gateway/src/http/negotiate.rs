@@ -1,10 +1,11 @@
-//! Which form of a result the client accepts (RFC 9110, section 12.5.1).
+//! Which form of a result, or of the metrics, the client accepts (RFC 9110, section 12.5.1).
 //!
 //! A function has one natural media type, and every result can be written as JSON or WAVE instead; so
 //! the whole question is which of them the `Accept` header ranks highest. Pure functions over header
 //! values; nothing here knows how a result is written.
 
 use crate::error::{Error, Kind};
+use crate::metrics::Form;
 use crate::runtime::Answer;
 use crate::task::Format;
 use axum::http::HeaderMap;
@@ -46,6 +47,17 @@ pub fn format(headers: &HeaderMap, answer: Answer, raw: bool) -> Result<Format, 
         _ => Format::Wave,
     })
 }
+
+/// The form of the metrics' text: OpenMetrics for clients that name it and want nothing else more, the
+/// older one for all others, so that it comes to people and to `promtool`, which reads no other.
+pub fn exposition(headers: &HeaderMap) -> Form {
+    let open = rank(headers, "application", "openmetrics-text");
+    let named = open.1 == EXACT && open.0 > 0;
+    if named && open.0 >= rank(headers, "text", "plain").0 { Form::OpenMetrics } else { Form::Prometheus }
+}
+
+/// How exactly a range names its one type.
+const EXACT: u8 = 2;
 
 fn refuse(headers: &HeaderMap, answer: Answer) -> Error {
     let found: Vec<&str> = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
@@ -114,6 +126,23 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).expect("a header value"));
         format(&headers, answer, false).map_err(|error| error.kind)
+    }
+
+    #[test]
+    fn metrics_are_openmetrics_for_whoever_names_it() {
+        let asked = |accept: Option<&'static str>| {
+            let headers = accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept)));
+            exposition(&headers.into_iter().collect())
+        };
+        // What Prometheus sends.
+        let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+            text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        assert_eq!(asked(Some(prometheus)), Form::OpenMetrics);
+        let others =
+            ["*/*", "text/plain", "application/*", "application/openmetrics-text;q=0.1,text/plain;q=0.5", ""];
+        for accept in others.map(Some).into_iter().chain([None]) {
+            assert_eq!(asked(accept), Form::Prometheus, "{accept:?}");
+        }
     }
 
     #[test]

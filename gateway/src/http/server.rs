@@ -247,6 +247,7 @@ struct Edge {
 
 impl Edge {
     fn new(gateway: &Arc<Gateway>, router: &Router, peer: Peer) -> Arc<Self> {
+        gateway.answers.opened();
         Arc::new(Self {
             gateway: Arc::clone(gateway),
             router: router.clone(),
@@ -254,6 +255,12 @@ impl Edge {
             guarded: peer.tls || gateway.tokens.is_some() || gateway.rates.is_some(),
             linger: Arc::new(AtomicBool::new(false)),
         })
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.gateway.answers.closed();
     }
 }
 
@@ -323,6 +330,8 @@ async fn respond(edge: Arc<Edge>, request: Request<Incoming>) -> Result<Response
             }
         }
     };
+    let problem = response.extensions().get::<Kind>().copied();
+    edge.gateway.answers.answered(response.status().as_u16(), problem);
     let mut response = compress::apply(accepted, response).await;
     if let Some(id) = call.header() {
         response.headers_mut().insert(X_REQUEST_ID, id);

@@ -13,7 +13,9 @@ use crate::exchange::{Exchange, Fate};
 use crate::limits::{self, Limits};
 use crate::observe::{self, Begin, Observer, Seen};
 use crate::registry::Task;
-use crate::runtime::{Charge, Done, Memory, Observed, Runtime, Start, StartExchange, memory_full, stopped};
+use crate::runtime::{
+    Charge, Compiled, Done, Memory, Observed, Runtime, Start, StartExchange, memory_full, stopped,
+};
 use crate::task::{Arguments, Format, Output, Phase, Timing};
 use futures_util::future::{Either, ready};
 use std::sync::Arc;
@@ -90,6 +92,12 @@ impl Invoker {
     #[must_use]
     pub fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    /// What was compiled for them since the start.
+    #[must_use]
+    pub fn compiled(&self) -> Compiled {
+        self.runtime.compiled()
     }
 
     /// Makes one call and waits for its end.

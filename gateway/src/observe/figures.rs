@@ -15,6 +15,9 @@ use std::time::Duration;
 /// and go with functions of other names add up.
 const FUNCTIONS_MAX: usize = 200;
 
+/// Bytes of a function's name that is counted apart: a module may export names of any length.
+const NAME_BYTES_MAX: usize = 128;
+
 /// The name under which further functions count.
 const OTHERS: &str = "(others)";
 
@@ -159,12 +162,11 @@ impl Figures {
     pub fn function(&self, name: &str) -> Counted {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         let functions = &mut tally.functions;
-        let known = functions.iter().position(|function| &*function.name == name);
-        let index = known.unwrap_or_else(|| {
-            if functions.len() <= FUNCTIONS_MAX {
-                let name = if functions.len() < FUNCTIONS_MAX { name } else { OTHERS };
-                functions.push(Function { name: name.into(), outcomes: [0; OUTCOMES] });
-            }
+        let place = |functions: &[Function], name: &str| functions.iter().position(|f| &*f.name == name);
+        let fits = name.len() <= NAME_BYTES_MAX && functions.len() < FUNCTIONS_MAX;
+        let name = if fits || place(functions, name).is_some() { name } else { OTHERS };
+        let index = place(functions, name).unwrap_or_else(|| {
+            functions.push(Function { name: name.into(), outcomes: [0; OUTCOMES] });
             functions.len() - 1
         });
         let name = functions.get(index).map(|function| Arc::clone(&function.name)).unwrap_or_default();
@@ -229,5 +231,9 @@ mod tests {
         assert_eq!(figures.function("f998"), figures.function("f999"), "counted together");
         let names: Vec<Arc<str>> = figures.tally().functions.into_iter().map(|f| f.name).collect();
         assert_eq!((names.len(), names.last().map(|name| &**name)), (FUNCTIONS_MAX + 1, Some(OTHERS)));
+        let figures = Figures::new(TaskName::new("long").expect("a name"));
+        let long = figures.function(&"x".repeat(NAME_BYTES_MAX + 1));
+        assert_eq!((&*long.name, figures.function(&"y".repeat(9_999))), (OTHERS, long.clone()));
+        assert_eq!(figures.function("short").index, 1);
     }
 }

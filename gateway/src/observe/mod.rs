@@ -10,12 +10,15 @@
 //! | `record.rs` | what is kept of a call that has ended |
 //! | `figures.rs` | the numbers of one task, and its last calls |
 //! | `histogram.rs` | durations in buckets |
+//! | `answers.rs` | what HTTP answered, whether or not it was about a call |
 
+pub mod answers;
 pub mod figures;
 pub mod histogram;
 pub mod live;
 pub mod record;
 
+pub use answers::{Answered, Answers};
 pub use figures::{Counted, Figures, Phases, Tally};
 pub use histogram::Histogram;
 pub use record::{Outcome, Record, Words};
@@ -97,6 +100,12 @@ impl Observer {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// What is kept.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// The phases of all calls that have ended.

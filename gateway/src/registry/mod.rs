@@ -11,6 +11,7 @@
 //! | `grants.rs` | what a manifest asks for, tied to this machine |
 //! | `slots.rs` | per name: what serves, what is wanted, what failed; decides, without threads |
 //! | `task.rs`, `single.rs` | one version of a task; one loaded without the folder |
+//! | `loads.rs` | what became of modules, counted |
 //! | `compile.rs`, `watch.rs` | the two threads that load |
 //! | `manage.rs` | the thread that writes files, for callers who may |
 
@@ -18,6 +19,7 @@ mod compile;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grants;
+mod loads;
 mod manage;
 mod manifest;
 mod routes;
@@ -31,6 +33,7 @@ mod watch;
 mod tests;
 
 pub use grants::Variable;
+pub use loads::Loads;
 pub use manage::{Change, Changed, Condition, Module, What};
 pub use manifest::{MANIFEST_BYTES_MAX, check_guest};
 pub use scan::count_modules;
@@ -200,9 +203,11 @@ pub struct Registry {
 }
 
 /// What the threads write and everybody reads.
+#[derive(Default)]
 struct Published {
     snapshot: ArcSwap<Snapshot>,
     ready: AtomicBool,
+    loads: loads::Counts,
 }
 
 impl Registry {
@@ -214,7 +219,7 @@ impl Registry {
         scan::folder_id(&settings.tasks)
             .and_then(|_| scan::list(&settings.tasks))
             .map_err(|error| slots::folder_error(&settings.tasks, &error))?;
-        let published = Arc::new(Published { snapshot: ArcSwap::default(), ready: AtomicBool::new(false) });
+        let published = Arc::new(Published::default());
         let refused = |error: std::io::Error| {
             LoadError::new(
                 format!("the threads that watch the tasks folder cannot be started: {error}"),
@@ -247,6 +252,12 @@ impl Registry {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.published.ready.load(Ordering::Acquire)
+    }
+
+    /// What became of modules since the start.
+    #[must_use]
+    pub fn loads(&self) -> Loads {
+        self.published.loads.read()
     }
 
     /// Puts or deletes a task, as a whole or not at all, and waits until that serves. Dropping the future

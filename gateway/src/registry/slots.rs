@@ -8,11 +8,12 @@
 //! or out for them, and a job whose ticket is not the wanted one comes too late and is dropped.
 
 use super::compile::{Done, FileDigest, Job, Made};
+use super::loads::Counts;
 use super::manifest::{MANIFEST_BYTES_MAX, Manifest};
 use super::routes::{Pattern, Table};
 use super::scan::{self, Group, ReadError, Seen, Settler, Stamp, View};
 use super::task::{Parts, Task};
-use super::{Failure, Loader, Settings, Snapshot};
+use super::{Failure, Loader, Published, Settings, Snapshot};
 use crate::error::LoadError;
 use crate::limits;
 use crate::runtime::Prepared;
@@ -27,6 +28,7 @@ use std::time::Duration;
 pub struct Slots {
     settings: Settings,
     loader: Arc<dyn Loader>,
+    published: Arc<Published>,
     slots: BTreeMap<String, Slot>,
     /// Jobs to hand out, the smallest file first: small tasks serve while a large one compiles.
     queue: BTreeSet<(u64, String, u64)>,
@@ -87,10 +89,11 @@ enum Verdict {
 
 impl Slots {
     /// Without names.
-    pub fn new(settings: Settings, loader: Arc<dyn Loader>) -> Self {
+    pub fn new(settings: Settings, loader: Arc<dyn Loader>, published: Arc<Published>) -> Self {
         Self {
             settings,
             loader,
+            published,
             slots: BTreeMap::new(),
             queue: BTreeSet::new(),
             last_ticket: 0,
@@ -183,6 +186,7 @@ impl Slots {
 
     fn act(&mut self, stem: &str, view: &View, verdict: Verdict, disturbed: &mut Vec<String>) {
         let ticket = self.last_ticket + 1;
+        let counts = &self.published.loads;
         let Some(slot) = self.slots.get_mut(stem) else { return };
         // Whatever was decided before is void, and with it the routes it would have had.
         self.released |= slot.wanted.take().is_some_and(|wanted| !wanted.source.manifest.routes.is_empty());
@@ -194,11 +198,11 @@ impl Slots {
         match verdict {
             Verdict::Disturbed(file) => disturbed.push(file),
             Verdict::Keep(file, error) | Verdict::Rival(file, error) => {
-                self.changed |= slot.fail(stem, file, error)
+                self.changed |= slot.fail(stem, file, error, counts)
             }
             Verdict::Remove(file, error) => {
-                self.released |= slot.stop_serving();
-                self.changed |= slot.fail(stem, file, error);
+                self.released |= slot.stop_serving(counts);
+                self.changed |= slot.fail(stem, file, error, counts);
             }
             Verdict::Load(name, source) => {
                 let unmoved = slot.serving.as_ref().filter(|serving| {
@@ -310,6 +314,10 @@ impl Slots {
     pub fn take(&mut self, done: Done) -> Option<String> {
         let slot = self.slots.get_mut(&done.stem)?;
         let wanted = slot.wanted.take_if(|wanted| wanted.ticket == done.ticket)?;
+        let counts = &self.published.loads;
+        if matches!(done.result, Ok(Made::New(..)) | Err(ReadError::Failed(_))) {
+            counts.prepared(done.took);
+        }
         match done.result {
             Ok(Made::New(prepared, digest)) => {
                 let prepared = Arc::new(*prepared);
@@ -329,7 +337,7 @@ impl Slots {
                         return Some(wanted.source.file);
                     }
                     ReadError::Failed(error) => {
-                        self.changed |= slot.fail(&done.stem, wanted.source.file, error)
+                        self.changed |= slot.fail(&done.stem, wanted.source.file, error, counts)
                     }
                 }
             }
@@ -348,6 +356,7 @@ impl Slots {
         took: Option<Duration>,
     ) {
         let Some(slot) = self.slots.get_mut(stem) else { return };
+        let counts = &self.published.loads;
         if let Some(serving) = &mut slot.serving
             && Arc::ptr_eq(&serving.task.prepared, &prepared)
             && serving.source.manifest.same_settings(&source.manifest)
@@ -368,7 +377,13 @@ impl Slots {
         let previous = slot.serving.as_ref().map(|serving| &*serving.task);
         match parts.assemble(previous, &*self.loader) {
             Ok(task) => {
-                let did = if previous.is_some() { "replaced" } else { "loaded" };
+                let did = if previous.is_some() {
+                    counts.replaced();
+                    "replaced"
+                } else {
+                    counts.loaded();
+                    "loaded"
+                };
                 let elapsed_ms = u64::try_from(took.unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(
                     task.name = %name, task.digest = %task.prepared.digest, elapsed_ms,
@@ -385,14 +400,14 @@ impl Slots {
             Err(error) => {
                 self.released |= !source.manifest.routes.is_empty();
                 let file = source.settings_file().to_owned();
-                self.changed |= slot.fail(stem, file, error);
+                self.changed |= slot.fail(stem, file, error, counts);
             }
         }
     }
 
     fn remove(&mut self, stem: &str) {
         if let Some(mut slot) = self.slots.remove(stem) {
-            self.released |= slot.stop_serving() || slot.wanted.is_some();
+            self.released |= slot.stop_serving(&self.published.loads) || slot.wanted.is_some();
             self.changed = true;
         }
     }
@@ -435,13 +450,14 @@ impl Slots {
 
 impl Slot {
     /// Lists a failure; returns whether it is news.
-    fn fail(&mut self, stem: &str, file: String, error: LoadError) -> bool {
+    fn fail(&mut self, stem: &str, file: String, error: LoadError, counts: &Counts) -> bool {
         let task = TaskName::new(stem).is_ok().then(|| stem.to_owned());
         let serving = self.serving.as_ref().map(|serving| serving.task.version());
         let failure = Failure { file, task, error, serving };
         if self.failure.as_ref() == Some(&failure) {
             return false;
         }
+        counts.failed();
         let digest = self.serving.as_ref().map_or("", |serving| &serving.task.prepared.digest);
         match &failure.serving {
             Some(version) => tracing::warn!(
@@ -458,8 +474,9 @@ impl Slot {
     }
 
     /// Returns whether routes became free.
-    fn stop_serving(&mut self) -> bool {
+    fn stop_serving(&mut self, counts: &Counts) -> bool {
         if let Some(serving) = &self.serving {
+            counts.removed();
             let task = &serving.task;
             tracing::info!(
                 task.name = %task.name, task.digest = %task.prepared.digest,

@@ -72,7 +72,7 @@ impl Watcher {
         let mut life = Life {
             inbox: Arc::clone(&inbox),
             settler: Settler::new(settings.settle),
-            slots: Slots::new(settings.clone(), loader),
+            slots: Slots::new(settings.clone(), loader, Arc::clone(&published)),
             settings,
             compiler,
             published,

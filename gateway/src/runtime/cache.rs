@@ -14,7 +14,7 @@ use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 use wasmtime::component::Component;
@@ -41,6 +41,49 @@ const TRIM_SHARE: u64 = 8;
 
 /// Permission of the group and of others to write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// What came of asking for code since the start. Without a folder nothing is hit or missed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compiled {
+    /// Modules whose code was in the folder.
+    pub hits: u64,
+    /// Modules whose code was not, or could not be used.
+    pub misses: u64,
+    /// Modules that were compiled, or could not be.
+    pub compilations: u64,
+    /// How long that took, all together.
+    pub took: Duration,
+}
+
+/// The same while it grows.
+#[derive(Debug, Default)]
+pub struct Counts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    compilations: AtomicU64,
+    took_ns: AtomicU64,
+}
+
+impl Counts {
+    /// The numbers of this moment.
+    pub fn read(&self) -> Compiled {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Compiled {
+            hits: of(&self.hits),
+            misses: of(&self.misses),
+            compilations: of(&self.compilations),
+            took: Duration::from_nanos(of(&self.took_ns)),
+        }
+    }
+
+    fn compiled(&self, took: Duration) {
+        self.compilations.fetch_add(1, Ordering::Relaxed);
+        self.took_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Where code is looked for, and who counts what is found.
+pub type Shelf<'a> = (Option<&'a CodeCache>, &'a Counts);
 
 /// A folder of compiled code.
 pub struct CodeCache {
@@ -266,9 +309,9 @@ fn checksum_of(path: &Path, code: &[u8]) -> impl AsRef<[u8]> + std::ops::Deref<T
 ///
 /// # Errors
 /// It cannot be compiled.
-pub fn component(cache: Option<&CodeCache>, engine: &Engine, binary: &[u8]) -> wasmtime::Result<Component> {
+pub fn component(shelf: Shelf<'_>, engine: &Engine, binary: &[u8]) -> wasmtime::Result<Component> {
     kept(
-        cache,
+        shelf,
         ("component", binary),
         // SAFETY: the checksum says that the bytes are those that `serialize` gave to a gateway of this user,
         // since nobody else can write to this folder; code of another engine or configuration is refused by
@@ -283,9 +326,9 @@ pub fn component(cache: Option<&CodeCache>, engine: &Engine, binary: &[u8]) -> w
 ///
 /// # Errors
 /// It cannot be compiled.
-pub fn module(cache: Option<&CodeCache>, engine: &Engine, binary: &[u8]) -> wasmtime::Result<Module> {
+pub fn module(shelf: Shelf<'_>, engine: &Engine, binary: &[u8]) -> wasmtime::Result<Module> {
     kept(
-        cache,
+        shelf,
         ("module", binary),
         // SAFETY: as above.
         |code| unsafe { Module::deserialize(engine, code) },
@@ -295,7 +338,7 @@ pub fn module(cache: Option<&CodeCache>, engine: &Engine, binary: &[u8]) -> wasm
 }
 
 fn kept<T>(
-    cache: Option<&CodeCache>,
+    (cache, counts): Shelf<'_>,
     (kind, binary): (&str, &[u8]),
     load: impl Fn(&[u8]) -> wasmtime::Result<T>,
     compile: impl Fn() -> wasmtime::Result<T>,
@@ -307,15 +350,22 @@ fn kept<T>(
     {
         match load(&code) {
             Ok(loaded) => {
+                counts.hits.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(bytes = binary.len(), "{kind} taken from the cache");
                 return Ok(loaded);
             }
             Err(error) => tracing::debug!(cause = %error, "compiled code in the cache does not load"),
         }
     }
+    if cache.is_some() {
+        counts.misses.fetch_add(1, Ordering::Relaxed);
+    }
     let start = Instant::now();
-    let compiled = compile()?;
-    let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let compiled = compile();
+    let took = start.elapsed();
+    counts.compiled(took);
+    let compiled = compiled?;
+    let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(bytes = binary.len(), elapsed_ms, "{kind} compiled in {elapsed_ms} ms");
     if let (Some(cache), Some(path)) = (cache, path) {
         cache.write(&path, &serialize(&compiled)?);

@@ -31,6 +31,7 @@ mod room;
 mod stream_call;
 
 pub use arguments::from_wave;
+pub use cache::Compiled;
 pub use call::{Done, Start};
 pub use exchange::StartExchange;
 pub use grants::Granted;

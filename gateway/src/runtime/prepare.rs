@@ -4,7 +4,7 @@
 //! runs on a small thread pool of its own at low priority; a compile cannot be cancelled, so it is
 //! abandoned at exit. Knows no files and no manifest syntax.
 
-use super::cache::{self, CodeCache};
+use super::cache::{self, CodeCache, Compiled};
 use super::detect::{self, Role, Survey};
 use super::engine::{self, Settings};
 use super::room::Room;
@@ -35,6 +35,7 @@ pub struct Runtime {
     core_linker: wasmtime::Linker<Host>,
     compilers: rayon::ThreadPool,
     cache: Option<Arc<CodeCache>>,
+    counts: cache::Counts,
     room: Room,
     extra: bool,
 }
@@ -81,7 +82,8 @@ impl Runtime {
             compilers.spawn(move || cache.tidy());
         }
         let room = Room::beside(settings.runs);
-        Ok(Arc::new(Self { engine, linker, core_linker, compilers, cache, room, extra: has_extra }))
+        let counts = cache::Counts::default();
+        Ok(Arc::new(Self { engine, linker, core_linker, compilers, cache, counts, room, extra: has_extra }))
     }
 
     /// The function that makes every running guest ask the pool for its verdict.
@@ -89,6 +91,16 @@ impl Runtime {
     pub fn interrupt(&self) -> Arc<dyn Fn() + Send + Sync> {
         let engine = self.engine.clone();
         Arc::new(move || engine.increment_epoch())
+    }
+
+    /// What was compiled since the start, and what came from the cache.
+    #[must_use]
+    pub fn compiled(&self) -> Compiled {
+        self.counts.read()
+    }
+
+    fn shelf(&self) -> cache::Shelf<'_> {
+        (self.cache.as_deref(), &self.counts)
     }
 
     /// Judges, compiles and links a module. Takes from milliseconds (cached) to minutes.
@@ -149,7 +161,7 @@ impl Runtime {
     }
 
     fn component(&self, binary: &[u8], survey: &Survey) -> Result<(Kind, Module, Functions), LoadError> {
-        let component = cache::component(self.cache.as_deref(), &self.engine, binary).map_err(uncompiled)?;
+        let component = cache::component(self.shelf(), &self.engine, binary).map_err(uncompiled)?;
         let role = survey.role();
         let functions = match role {
             Role::Typed => component::functions(&component, survey)?,
@@ -173,7 +185,7 @@ impl Runtime {
         survey: &Survey,
         notes: &Notes,
     ) -> Result<(Kind, Module, Functions), LoadError> {
-        let module = cache::module(self.cache.as_deref(), &self.engine, binary).map_err(uncompiled)?;
+        let module = cache::module(self.shelf(), &self.engine, binary).map_err(uncompiled)?;
         let link = || self.core_linker.instantiate_pre(&module).map_err(unlinked);
         if survey.program() {
             let hidden = core_module::beside(survey);

@@ -56,6 +56,7 @@ pub fn add(builder: &mut Builder) {
             ),
         );
     }
+    metrics(builder);
     let ready = [("200", text("Calls are welcome.")), ("503", text("Still loading, or shutting down."))];
     builder.operation(
         "/readyz",
@@ -97,6 +98,19 @@ pub fn add(builder: &mut Builder) {
     );
     builder.operation("/tasks/{task}", "put", &["put"], put(TAG, vec![name.clone()]));
     builder.operation("/tasks/{task}", "delete", &["delete"], delete(TAG, vec![name]));
+}
+
+/// The figures.
+fn metrics(builder: &mut Builder) {
+    let text = json!({ "schema": { "type": "string" } });
+    let mut response =
+        ok("text/plain", json!({ "type": "string" }), "The form of Prometheus, or OpenMetrics 1.0.0.");
+    if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
+        content.insert("application/openmetrics-text".to_owned(), text);
+    }
+    let operation =
+        operation("The gateway's figures, for Prometheus", vec![], vec![("200", response)], Place::Read);
+    builder.operation("/metrics", "get", &["metrics"], operation);
 }
 
 /// What runs and ran.
