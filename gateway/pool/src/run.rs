@@ -226,6 +226,8 @@ pub(crate) struct Core {
     slice_level: AtomicU8,
     slice_aged: AtomicBool,
     slice_preempted: AtomicBool,
+    /// The last tick that [`Run::ticks`] has counted.
+    ticks_counted_ns: AtomicU64,
     /// The queue whose worker polls the slice: the run's own, unless that worker visits.
     slice_home: AtomicUsize,
     /// That worker's number; [`NO_WORKER`] between two slices.
@@ -271,6 +273,7 @@ impl Core {
             slice_level: AtomicU8::new(0),
             slice_aged: AtomicBool::new(false),
             slice_preempted: AtomicBool::new(false),
+            ticks_counted_ns: AtomicU64::new(0),
             slice_home: AtomicUsize::new(0),
             slice_worker: AtomicUsize::new(NO_WORKER),
             queued: AtomicBool::new(true),
@@ -416,6 +419,23 @@ impl Core {
         Verdict::Continue
     }
 
+    fn ticks(&self) -> u32 {
+        let (tick_ns, ticked_ns) =
+            (self.shared.peers.tick_ns, self.shared.peers.ticked_ns.load(RELAXED));
+        let (start_ns, counted_ns) = (self.slice_start_ns.load(RELAXED), self.ticks_counted_ns.load(RELAXED));
+        if ticked_ns <= start_ns.max(counted_ns) {
+            return 0;
+        }
+        self.ticks_counted_ns.store(ticked_ns, RELAXED);
+        // From one tick to another there are whole ticks, more or less; from the slice's start a part of one.
+        let ticks = if counted_ns >= start_ns {
+            ((ticked_ns - counted_ns).saturating_add(tick_ns / 2) / tick_ns).max(1)
+        } else {
+            (ticked_ns - start_ns) / tick_ns + 1
+        };
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
     fn glance(&self) -> Glance {
         let mut cpu_ns = self.cpu_used_ns.load(RELAXED);
         let standing = match self.slice_worker.load(RELAXED) {
@@ -503,6 +523,13 @@ impl Run {
     pub fn cpu_used(&self) -> Duration {
         let before_ns = self.core.cpu_used_ns.load(RELAXED);
         Duration::from_nanos(before_ns.saturating_add(self.core.slice_cpu_ns()))
+    }
+
+    /// Ticks that came in the slice under way since this was last asked: 0 if what made it ask was something
+    /// else, such as an arrival. Over many slices, short ones too, each stands for one tick of time on a
+    /// worker. Only means something on the worker that polls this run now.
+    pub fn ticks(&self) -> u32 {
+        self.core.ticks()
     }
 
     /// What it is at. Any thread may ask.
