@@ -60,7 +60,7 @@ pub(super) fn run(
         return streams(&local, &task, exchange, observed, format);
     }
     let call =
-        Call { task: Arc::clone(&task), function, arguments, format, wait: None, observed: observed.clone() };
+        Call { task: Arc::clone(&task), function, arguments, format, wait: None, observed: observed.clone(), profiled: None };
     let finished = local.tokio.block_on(async {
         tokio::select! {
             finished = local.core.invoker.call(call) => Some(finished),
