@@ -16,7 +16,7 @@ use crate::observe::profile::CallProfile;
 use crate::observe::stacks::{Share, Stacks};
 use crate::observe::{Outcome, flame};
 use crate::registry::Task;
-use crate::runtime::{Profiled, Sink, TICK};
+use crate::runtime::{Profiled, Sink};
 use crate::task::{Output, Timing};
 use axum::body::Body;
 use axum::extract::Request;
@@ -267,9 +267,9 @@ fn graph_wanted(query: Option<&str>) -> Result<bool, Error> {
 }
 
 fn told(gateway: &Gateway, task: &Task, stacks: &Stacks, window: Duration) -> Value {
-    let all = stacks.ticks().max(1) as f64;
-    let percent = |ticks: u64| (ticks as f64 * 10_000.0 / all).round() / 100.0;
-    let ms = |ticks: u64| ticks as f64 * TICK.as_secs_f64() * 1_000.0;
+    let all = stacks.micros().max(1) as f64;
+    let percent = |micros: u64| (micros as f64 * 10_000.0 / all).round() / 100.0;
+    let ms = |micros: u64| micros as f64 / 1_000.0;
     let function = |share: &Share| {
         json!({
             "name": &*share.name,
@@ -285,7 +285,7 @@ fn told(gateway: &Gateway, task: &Task, stacks: &Stacks, window: Duration) -> Va
         "window_seconds": window.as_secs(),
         "samples": stacks.samples(),
         "samples_per_second_max": gateway.invoker.observer().settings().samples_per_second,
-        "cpu_ms": ms(stacks.ticks()),
+        "cpu_ms": ms(stacks.micros()),
         "functions": functions.iter().take(FUNCTIONS_MAX).map(function).collect::<Vec<_>>(),
     })
 }

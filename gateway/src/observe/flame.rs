@@ -23,6 +23,7 @@ pub fn svg(stacks: &Stacks, title: &str, about: &str) -> io::Result<Vec<u8>> {
     options.title = harmless(title);
     options.subtitle = Some(harmless(about));
     options.count_name = "ms".to_owned();
+    options.factor = 0.001;
     options.deterministic = true;
     // As the lines come, so that a caller's callees stay together: sorted as text, "a!" comes between "a" and
     // "a;b". A chart is what is drawn so, from its last line on.
@@ -33,7 +34,7 @@ pub fn svg(stacks: &Stacks, title: &str, about: &str) -> io::Result<Vec<u8>> {
     Ok(svg)
 }
 
-/// A line for each leaf: the functions from the outermost to the innermost, and the ticks.
+/// A line for each leaf: the functions from the outermost to the innermost, and the microseconds.
 fn lines(stacks: &Stacks) -> Vec<String> {
     let line = |leaf: super::stacks::Leaf| {
         let (mut at, mut names) = (Some(leaf.place), Vec::new());
@@ -42,7 +43,7 @@ fn lines(stacks: &Stacks) -> Vec<String> {
             at = caller;
         }
         names.reverse();
-        format!("{} {}", names.join(";"), leaf.ticks)
+        format!("{} {}", names.join(";"), leaf.micros)
     };
     stacks.leaves(FRAMES_MAX).into_iter().map(line).collect()
 }
@@ -75,16 +76,16 @@ mod tests {
     use super::*;
     use crate::runtime::Frame;
 
-    fn drawn(samples: &[(&[&str], u32)]) -> String {
+    fn drawn(samples: &[(&[&str], u64)]) -> String {
         let mut stacks = Stacks::new(Room { functions: 10_000, places: 20_000 });
         let mut keys = std::collections::HashMap::new();
-        for (names, ticks) in samples {
+        for (names, ms) in samples {
             let mut frames = Vec::new();
             for name in *names {
                 let next = u32::try_from(keys.len()).expect("few");
                 frames.push(Frame::of(*keys.entry(*name).or_insert(next), Some(name)));
             }
-            stacks.add(&frames, false, *ticks);
+            stacks.add(&frames, false, *ms * 1_000);
         }
         String::from_utf8(svg(&stacks, "a <task>", "about & more").expect("drawn")).expect("UTF-8")
     }
@@ -118,7 +119,7 @@ mod tests {
         assert!(drawn(&[]).contains("no samples"));
         let names: Vec<String> = (0..9_000).map(|n| format!("f{n}-{}", "x".repeat(190))).collect();
         let samples: Vec<[&str; 1]> = names.iter().map(|name| [name.as_str()]).collect();
-        let samples: Vec<(&[&str], u32)> = samples.iter().map(|name| (&name[..], 1)).collect();
+        let samples: Vec<(&[&str], u64)> = samples.iter().map(|name| (&name[..], 1)).collect();
         let svg = drawn(&samples);
         assert!(svg.len() < 4 << 20, "{} bytes", svg.len());
     }

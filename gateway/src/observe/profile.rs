@@ -33,6 +33,8 @@ pub struct CallProfile {
 struct Kept {
     stacks: Stacks,
     samples: Vec<Taken>,
+    /// CPU time of the run at the last sample that was kept.
+    cpu: Duration,
     /// Ticks of samples that were passed over since the last one that was kept.
     passed: u32,
     over: u32,
@@ -49,7 +51,7 @@ struct Taken {
 
 impl Default for CallProfile {
     fn default() -> Self {
-        let kept = Kept { stacks: Stacks::new(ROOM), samples: Vec::new(), passed: 0, over: 0 };
+        let kept = Kept { stacks: Stacks::new(ROOM), samples: Vec::new(), cpu: Duration::ZERO, passed: 0, over: 0 };
         Self { began: Instant::now(), clock: SystemTime::now(), kept: Mutex::new(kept) }
     }
 }
@@ -72,7 +74,9 @@ impl CallProfile {
         }
         kept.over = (1 << doublings) - 1;
         let ticks = std::mem::take(&mut kept.passed);
-        let place = kept.stacks.add(&sample.frames, sample.cut, ticks);
+        let used = sample.cpu.saturating_sub(std::mem::replace(&mut kept.cpu, sample.cpu));
+        let micros = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
+        let place = kept.stacks.add(&sample.frames, sample.cut, micros);
         kept.samples.push(Taken { at, place, ticks, cpu: sample.cpu });
     }
 
@@ -99,7 +103,7 @@ impl CallProfile {
         let mut profile = Profile::new("Unblock", self.clock.into(), TICK.into());
         let category = profile.add_category("WebAssembly", CategoryColor::Yellow);
         let zero = time(Duration::ZERO);
-        let process = profile.add_process(title, std::process::id(), zero);
+        let process = profile.add_process(title, 1, zero);
         let thread = profile.add_thread(process, 1, zero, true);
         profile.set_thread_name(thread, title);
         profile.add_initial_visible_thread(thread);
@@ -155,8 +159,9 @@ mod tests {
         let samples = profile.samples();
         assert!((15_000..25_000).contains(&samples), "{samples}");
         let kept = profile.kept.lock().expect("the lock");
-        let stood_for = kept.stacks.ticks() + u64::from(kept.passed);
-        assert_eq!(stood_for, ticks);
+        let stood_for: u32 = kept.samples.iter().map(|sample| sample.ticks).sum();
+        assert_eq!(u64::from(stood_for + kept.passed), ticks);
+        assert_eq!(kept.stacks.micros(), kept.cpu.as_micros() as u64);
     }
 
     #[test]

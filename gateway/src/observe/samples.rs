@@ -6,7 +6,7 @@
 //! taken a few hundred times a second.
 
 use super::stacks::{Room, Stacks};
-use crate::runtime::{Sample, Sink};
+use crate::runtime::{Sample, Sink, TICK};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -95,7 +95,8 @@ impl Samples {
         if full {
             stacks.close();
         }
-        stacks.add(&sample.frames, sample.cut, sample.ticks);
+        let micros = u64::from(sample.ticks) * micros(TICK);
+        stacks.add(&sample.frames, sample.cut, micros);
         let more = stacks.bytes() - before;
         slot.bytes += more;
         kept.bytes += more;
@@ -106,6 +107,10 @@ impl Sink for Samples {
     fn take(&self, sample: &Sample<'_>) {
         self.put(self.started.elapsed(), sample);
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn slot(now: Duration) -> u64 {
@@ -128,7 +133,7 @@ mod tests {
         let (stacks, window) = samples.at(Duration::from_secs(at_s), task);
         let mut names: Vec<String> = stacks.functions().iter().map(|share| share.name.to_string()).collect();
         names.sort();
-        (names, stacks.ticks(), window.as_secs())
+        (names, stacks.micros() / 1_000, window.as_secs())
     }
 
     #[test]

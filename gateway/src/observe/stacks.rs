@@ -33,7 +33,7 @@ pub struct Stacks {
     places: Vec<Place>,
     below: HashMap<(Option<u32>, u32), u32>,
     samples: u64,
-    ticks: u64,
+    micros: u64,
     name_bytes: usize,
 }
 
@@ -43,8 +43,8 @@ struct Place {
     /// Has a lower number.
     caller: Option<u32>,
     function: u32,
-    /// Ticks in the function itself.
-    ticks: u64,
+    /// Microseconds of CPU time in the function itself.
+    micros: u64,
 }
 
 /// The time of a function.
@@ -52,9 +52,9 @@ struct Place {
 pub struct Share {
     /// Its name.
     pub name: Arc<str>,
-    /// Ticks in the function itself.
+    /// Microseconds of CPU time in the function itself.
     pub own: u64,
-    /// Ticks in it and in what it called.
+    /// Microseconds of CPU time in it and in what it called.
     pub total: u64,
 }
 
@@ -63,8 +63,8 @@ pub struct Share {
 pub struct Leaf {
     /// The place.
     pub place: u32,
-    /// Ticks that end there.
-    pub ticks: u64,
+    /// Microseconds of CPU time that end there.
+    pub micros: u64,
 }
 
 /// About what a function takes in memory beside its name.
@@ -85,7 +85,7 @@ impl Stacks {
             places: Vec::new(),
             below: HashMap::new(),
             samples: 0,
-            ticks: 0,
+            micros: 0,
             name_bytes: 0,
         }
     }
@@ -96,10 +96,10 @@ impl Stacks {
         self.samples
     }
 
-    /// How many ticks they stand for.
+    /// Microseconds of CPU time that they stand for.
     #[must_use]
-    pub fn ticks(&self) -> u64 {
-        self.ticks
+    pub fn micros(&self) -> u64 {
+        self.micros
     }
 
     /// About what it takes in memory.
@@ -115,7 +115,7 @@ impl Stacks {
 
     /// Adds a sample, the innermost function first; `cut` if callers are missing. Returns its place, unless
     /// there is no room for any.
-    pub fn add(&mut self, frames: &[Frame<'_>], cut: bool, ticks: u32) -> Option<u32> {
+    pub fn add(&mut self, frames: &[Frame<'_>], cut: bool, micros: u64) -> Option<u32> {
         let mut place = None;
         if cut {
             let function = self.function(CUT);
@@ -138,15 +138,15 @@ impl Stacks {
                 None => break,
             }
         }
-        self.count(place, u64::from(ticks), 1);
+        self.count(place, micros, 1);
         place
     }
 
-    fn count(&mut self, place: Option<u32>, ticks: u64, samples: u64) {
+    fn count(&mut self, place: Option<u32>, micros: u64, samples: u64) {
         self.samples += samples;
-        self.ticks += ticks;
+        self.micros += micros;
         if let Some(place) = place.and_then(|place| self.places.get_mut(place as usize)) {
-            place.ticks += ticks;
+            place.micros += micros;
         }
     }
 
@@ -175,7 +175,7 @@ impl Stacks {
             return None;
         }
         let place = u32::try_from(self.places.len()).ok()?;
-        self.places.push(Place { caller, function, ticks: 0 });
+        self.places.push(Place { caller, function, micros: 0 });
         self.below.insert((caller, function), place);
         Some(place)
     }
@@ -195,12 +195,12 @@ impl Stacks {
                 Some(caller) => self.place(caller, function).or(caller),
                 None => self.place(None, function),
             };
-            self.count(place, from.ticks, 0);
-            placed += from.ticks;
+            self.count(place, from.micros, 0);
+            placed += from.micros;
             places.push(place);
         }
         self.samples += other.samples;
-        self.ticks += other.ticks.saturating_sub(placed);
+        self.micros += other.micros.saturating_sub(placed);
     }
 
     /// The function of a place, and its caller's place.
@@ -210,9 +210,9 @@ impl Stacks {
         Some((self.names.get(place.function as usize)?, place.caller))
     }
 
-    /// Ticks in each place and in all below it.
+    /// Microseconds of CPU time in each place and in all below it.
     fn totals(&self) -> Vec<u64> {
-        let mut totals: Vec<u64> = self.places.iter().map(|place| place.ticks).collect();
+        let mut totals: Vec<u64> = self.places.iter().map(|place| place.micros).collect();
         for (index, place) in self.places.iter().enumerate().rev() {
             let total = totals.get(index).copied().unwrap_or_default();
             if let Some(caller) = place.caller.and_then(|caller| totals.get_mut(caller as usize)) {
@@ -238,7 +238,7 @@ impl Stacks {
                 }
             };
             if let Some(share) = shares.get_mut(place.function as usize) {
-                share.own += place.ticks;
+                share.own += place.micros;
                 share.total += if again { 0 } else { total };
             }
         }
@@ -270,7 +270,7 @@ impl Stacks {
             let below = callees.remove(&Some(place)).unwrap_or_default();
             let own = total(&place) - below.iter().map(total).sum::<u64>();
             if own > 0 {
-                leaves.push(Leaf { place, ticks: own });
+                leaves.push(Leaf { place, micros: own });
             }
             walk.extend(below.into_iter().rev());
         }
@@ -284,13 +284,13 @@ mod tests {
 
     const ROOM: Room = Room { functions: 100, places: 100 };
 
-    fn stacks(room: Room, samples: &[(&[u32], u32)]) -> Stacks {
+    fn stacks(room: Room, samples: &[(&[u32], u64)]) -> Stacks {
         let mut stacks = Stacks::new(room);
-        for (functions, ticks) in samples {
+        for (functions, micros) in samples {
             let names: Vec<String> = functions.iter().map(|function| format!("f{function}")).collect();
             let frames: Vec<Frame<'_>> =
                 functions.iter().zip(&names).map(|(f, name)| Frame::of(*f, Some(name))).collect();
-            stacks.add(&frames, false, *ticks);
+            stacks.add(&frames, false, *micros);
         }
         stacks
     }
@@ -307,7 +307,7 @@ mod tests {
                 at = caller;
             }
             names.reverse();
-            (names.join(";"), leaf.ticks)
+            (names.join(";"), leaf.micros)
         };
         stacks.leaves(most).iter().map(path).collect()
     }
@@ -319,7 +319,7 @@ mod tests {
         let expected = [("f2", 12, 13), ("f1", 2, 15), ("f3", 1, 1)];
         let expected: Vec<_> = expected.map(|(name, own, total)| (name.to_owned(), own, total)).into();
         assert_eq!(shares(&stacks), expected);
-        assert_eq!((stacks.samples(), stacks.ticks()), (4, 15));
+        assert_eq!((stacks.samples(), stacks.micros()), (4, 15));
     }
 
     #[test]
@@ -330,7 +330,7 @@ mod tests {
         both.merge(&two);
         let all = stacks(ROOM, &[(&[2, 1], 6), (&[4], 1), (&[3, 1], 2)]);
         assert_eq!(shares(&both), shares(&all));
-        assert_eq!((both.samples(), both.ticks()), (4, 9));
+        assert_eq!((both.samples(), both.micros()), (4, 9));
         assert_eq!(lines(&both, 99), lines(&all, 99));
     }
 
@@ -338,7 +338,7 @@ mod tests {
     fn leaves_come_by_branches_and_what_is_left_out_is_its_callers() {
         let stacks = stacks(ROOM, &[(&[2, 1], 5), (&[4], 9), (&[3, 1], 1), (&[1], 1), (&[5, 2, 1], 1)]);
         let of = |lines: &[(&str, u64)]| -> Vec<(String, u64)> {
-            lines.iter().map(|(path, ticks)| ((*path).to_owned(), *ticks)).collect()
+            lines.iter().map(|(path, micros)| ((*path).to_owned(), *micros)).collect()
         };
         let all = of(&[("f4", 9), ("f1", 1), ("f1;f2", 5), ("f1;f2;f5", 1), ("f1;f3", 1)]);
         assert_eq!(lines(&stacks, 99), all);
@@ -355,10 +355,10 @@ mod tests {
         let small = Room { functions: 99, places: 2 };
         let tree = stacks(small, &[(&[2, 1], 1), (&[3, 1], 2), (&[9], 3)]);
         assert_eq!(lines(&tree, 99), [("f1".to_owned(), 2), ("f1;f2".to_owned(), 1)]);
-        assert_eq!((tree.samples(), tree.ticks()), (3, 6), "all are counted");
+        assert_eq!((tree.samples(), tree.micros()), (3, 6), "all are counted");
         let mut merged = Stacks::new(Room { functions: 99, places: 1 });
         merged.merge(&tree);
-        assert_eq!((lines(&merged, 99), merged.ticks()), (vec![("f1".to_owned(), 3)], 6));
+        assert_eq!((lines(&merged, 99), merged.micros()), (vec![("f1".to_owned(), 3)], 6));
         let bytes = merged.bytes();
         merged.close();
         merged.add(&[Frame::of(70, Some("new"))], true, 1);

@@ -228,7 +228,7 @@ fn frames(error: &wasmtime::Error) -> Vec<String> {
 }
 
 fn frame(frame: &wasmtime::FrameInfo) -> String {
-    readable(frame.func_name(), frame.func_index())
+    readable(frame.func_name(), frame.func_index(), frame.module().name())
 }
 
 /// The message of a Rust panic on the guest's standard error, with its place.

@@ -38,7 +38,7 @@ pub trait Sink: Send + Sync {
 pub struct Sample<'a> {
     /// The number of its task's figures.
     pub task: u64,
-    /// Ticks of a worker's time that it stands for.
+    /// Ticks of CPU time that it stands for.
     pub ticks: u32,
     /// CPU time of the run so far.
     pub cpu: Duration,
@@ -54,6 +54,7 @@ pub struct Frame<'a> {
     /// Which one it is, among all functions of all modules.
     pub key: Key,
     name: Option<&'a str>,
+    module: Option<&'a str>,
 }
 
 /// A function's identity.
@@ -71,14 +72,14 @@ impl Frame<'_> {
     /// The function's name, bounded, or its index.
     #[must_use]
     pub fn readable(&self) -> String {
-        readable(self.name, self.key.function)
+        readable(self.name, self.key.function, self.module)
     }
 }
 
 #[cfg(test)]
 impl<'a> Frame<'a> {
     pub(crate) fn of(function: u32, name: Option<&'a str>) -> Self {
-        Self { key: Key { version: 0, module: 0, function }, name }
+        Self { key: Key { version: 0, module: 0, function }, name, module: None }
     }
 }
 
@@ -145,7 +146,7 @@ fn capture(store: &StoreContextMut<'_, Host>, run: &Run, whose: Whose, ticks: u3
         };
         last = Some((frame.module(), module));
         let key = Key { version: whose.version, module, function: frame.func_index() };
-        frames.push(Frame { key, name: frame.func_name() });
+        frames.push(Frame { key, name: frame.func_name(), module: frame.module().name() });
     }
     let cut = frames.len() >= BACKTRACE_FRAMES_MAX;
     sink.take(&Sample { task: whose.task, ticks, cpu, frames, cut });
