@@ -539,8 +539,12 @@ impl Config {
                     other => Err(format!("found {other:?}, expected on or off")),
                 },
             ),
-            samples_per_second: u32::try_from(reader.count("profile-rate", &flags.profile_rate, 0..=SAMPLES_MAX))
-                .unwrap_or(0),
+            samples_per_second: u32::try_from(reader.count(
+                "profile-rate",
+                &flags.profile_rate,
+                0..=SAMPLES_MAX,
+            ))
+            .unwrap_or(0),
             ..observe::Settings::default()
         };
         if !reader.mistakes.is_empty() {

@@ -423,8 +423,7 @@ impl Core {
     }
 
     fn ticks(&self) -> u32 {
-        let (tick_ns, ticked_ns) =
-            (self.shared.peers.tick_ns, self.shared.peers.ticked_ns.load(RELAXED));
+        let (tick_ns, ticked_ns) = (self.shared.peers.tick_ns, self.shared.peers.ticked_ns.load(RELAXED));
         let (start_ns, counted_ns) = (self.slice_start_ns.load(RELAXED), self.ticks_counted_ns.load(RELAXED));
         if ticked_ns <= start_ns.max(counted_ns) {
             return 0;

@@ -116,7 +116,9 @@ impl Profiling {
         let place = Arc::clone(&gateway.profiled).try_acquire_owned().map_err(|_| {
             let mut error = Error::new(
                 Kind::QueueFull,
-                format!("{PROFILED_MAX} calls are being profiled, which is as many as may be; try again later"),
+                format!(
+                    "{PROFILED_MAX} calls are being profiled, which is as many as may be; try again later"
+                ),
             )
             .limit("profiled", PROFILED_MAX.to_string());
             error.retry_after = Some(RETRY);
@@ -207,7 +209,11 @@ impl Profiling {
 }
 
 /// A profile that was written.
-fn shown(gateway: &Gateway, content_type: &str, written: std::io::Result<Vec<u8>>) -> Result<Response<Body>, Error> {
+fn shown(
+    gateway: &Gateway,
+    content_type: &str,
+    written: std::io::Result<Vec<u8>>,
+) -> Result<Response<Body>, Error> {
     let body = Bytes::from(written.map_err(Error::internal)?);
     let output = Output::Raw { content_type: Some(content_type.to_owned()), body };
     let mut response = write(output, gateway.invoker.memory())?;
@@ -306,15 +312,21 @@ mod tests {
         assert_eq!(of(&[]).expect("nothing"), None);
         assert_eq!(of(&["firefox"]).expect("a form"), Some(Form::Firefox));
         assert_eq!(of(&["flamegraph"]).expect("a form"), Some(Form::FlameGraph));
-        for wrong in [&["Firefox"][..], &[""], &["pprof"], &["firefox", "flamegraph"], &["firefox", "firefox"]] {
+        for wrong in
+            [&["Firefox"][..], &[""], &["pprof"], &["firefox", "flamegraph"], &["firefox", "firefox"]]
+        {
             let error = of(wrong).expect_err("no form");
-            assert!(error.kind == Kind::BadArguments && error.detail.contains("firefox or flamegraph"), "{error:?}");
+            assert!(
+                error.kind == Kind::BadArguments && error.detail.contains("firefox or flamegraph"),
+                "{error:?}"
+            );
         }
     }
 
     #[test]
     fn the_query_names_a_format_or_nothing() {
-        for (query, graph) in [(None, false), (Some("format=json"), false), (Some("format=flamegraph"), true)] {
+        for (query, graph) in [(None, false), (Some("format=json"), false), (Some("format=flamegraph"), true)]
+        {
             assert_eq!(graph_wanted(query).expect("a format"), graph);
         }
         for wrong in ["format=svg", "a=b", "format=json&format=json", "format"] {

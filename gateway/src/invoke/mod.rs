@@ -13,7 +13,9 @@ use crate::exchange::{Exchange, Fate};
 use crate::limits::{self, Limits};
 use crate::observe::{self, Begin, Observer, Seen};
 use crate::registry::Task;
-use crate::runtime::{Charge, Done, Memory, Observed, Profiled, Runtime, Start, StartExchange, memory_full, stopped};
+use crate::runtime::{
+    Charge, Done, Memory, Observed, Profiled, Runtime, Start, StartExchange, memory_full, stopped,
+};
 use crate::task::{Arguments, Format, Output, Phase, Timing};
 use futures_util::future::{Either, ready};
 use std::sync::Arc;

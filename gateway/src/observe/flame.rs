@@ -101,7 +101,9 @@ mod tests {
         ]);
         assert!(!svg.contains("<script>alert"), "{svg}");
         assert!(svg.contains("&lt;/svg&gt;&lt;script&gt;alert(1)&lt;/script&gt; (3 ms, 30.00%)"), "{svg}");
-        for shown in ["a:b (3 ms", "function\u{a0}12 (4 ms", "ends in\u{a0}1.5 (2 ms", "main (8 ms", "# main (2 ms"] {
+        for shown in
+            ["a:b (3 ms", "function\u{a0}12 (4 ms", "ends in\u{a0}1.5 (2 ms", "main (8 ms", "# main (2 ms"]
+        {
             assert!(svg.contains(shown), "{shown}: {svg}");
         }
         assert!(svg.contains("all (10 ms, 100%)") && svg.contains("a &lt;task&gt;"), "{svg}");

@@ -51,7 +51,8 @@ struct Taken {
 
 impl Default for CallProfile {
     fn default() -> Self {
-        let kept = Kept { stacks: Stacks::new(ROOM), samples: Vec::new(), cpu: Duration::ZERO, passed: 0, over: 0 };
+        let kept =
+            Kept { stacks: Stacks::new(ROOM), samples: Vec::new(), cpu: Duration::ZERO, passed: 0, over: 0 };
         Self { began: Instant::now(), clock: SystemTime::now(), kept: Mutex::new(kept) }
     }
 }
@@ -111,7 +112,9 @@ impl CallProfile {
         // Frames have their names already.
         profile.set_symbolicated(true);
         let mut places: Vec<Option<StackHandle>> = Vec::new();
-        while let Some((name, caller)) = u32::try_from(places.len()).ok().and_then(|place| kept.stacks.of(place)) {
+        while let Some((name, caller)) =
+            u32::try_from(places.len()).ok().and_then(|place| kept.stacks.of(place))
+        {
             let label = Frame::Label(profile.intern_string(name));
             let info = FrameInfo { frame: label, category_pair: category.into(), flags: FrameFlags::empty() };
             let frame = profile.intern_frame(thread, info);
@@ -176,7 +179,11 @@ mod tests {
             serde_json::from_slice(&profile.firefox("task/f").expect("written")).expect("JSON");
         assert_eq!(json["meta"]["preprocessedProfileVersion"], 55);
         let thread = &json["threads"][0];
-        assert_eq!((&thread["name"], &thread["samples"]["length"]), (&"task/f".into(), &3.into()), "{json:#}");
+        assert_eq!(
+            (&thread["name"], &thread["samples"]["length"]),
+            (&"task/f".into(), &3.into()),
+            "{json:#}"
+        );
         assert_eq!(thread["samples"]["weight"], serde_json::json!([2, 2, 2]));
         assert_eq!(thread["stackTable"]["length"], 5, "twice main and hot, once what calls them");
     }

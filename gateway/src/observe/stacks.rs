@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn a_merged_tree_is_the_tree_of_all_samples() {
-        let (one, two) = (stacks(ROOM, &[(&[2, 1], 5), (&[4], 1)]), stacks(ROOM, &[(&[3, 1], 2), (&[2, 1], 1)]));
+        let (one, two) =
+            (stacks(ROOM, &[(&[2, 1], 5), (&[4], 1)]), stacks(ROOM, &[(&[3, 1], 2), (&[2, 1], 1)]));
         let mut both = Stacks::new(ROOM);
         both.merge(&one);
         both.merge(&two);

@@ -71,7 +71,9 @@ impl Start {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<Output, Error> {
-        let Self { runtime, prepared, function, arguments, format, limits, charge, granted, observed, .. } = self;
+        let Self {
+            runtime, prepared, function, arguments, format, limits, charge, granted, observed, ..
+        } = self;
         let sampling = Sampling::new(Whose { task: self.task, version: prepared.version }, self.profiled);
         let mut clock = Clock::start();
         let function = prepared

@@ -134,7 +134,13 @@ impl Sampling {
 }
 
 /// Takes one sample. Returns the CPU time it took.
-fn capture(store: &StoreContextMut<'_, Host>, run: &Run, whose: Whose, ticks: u32, sink: &dyn Sink) -> Duration {
+fn capture(
+    store: &StoreContextMut<'_, Host>,
+    run: &Run,
+    whose: Whose,
+    ticks: u32,
+    sink: &dyn Sink,
+) -> Duration {
     let cpu = run.cpu_used();
     let trace = WasmBacktrace::force_capture(store);
     let mut frames = Vec::with_capacity(trace.frames().len());
@@ -175,7 +181,8 @@ impl Sampler {
     /// more than one a tick and worker; none if it is 0.
     #[must_use]
     pub fn new(sink: Arc<dyn Sink>, per_second: u32, workers: NonZeroUsize) -> Option<Self> {
-        let ticks_per_second = u32::try_from(Duration::from_secs(1).as_millis() / TICK.as_millis()).unwrap_or(1_000);
+        let ticks_per_second =
+            u32::try_from(Duration::from_secs(1).as_millis() / TICK.as_millis()).unwrap_or(1_000);
         let workers = u32::try_from(workers.get()).unwrap_or(u32::MAX);
         let every = workers.saturating_mul(ticks_per_second).checked_div(per_second)?;
         Some(Self { sink, every: every.clamp(1, PAUSE_TICKS_MAX) })
@@ -271,7 +278,8 @@ mod tests {
             fn take(&self, _: &Sample<'_>) {}
         }
         let every = |per_second, workers| {
-            Sampler::new(Arc::new(Nobody), per_second, NonZeroUsize::new(workers).expect("some")).map(|s| s.every)
+            Sampler::new(Arc::new(Nobody), per_second, NonZeroUsize::new(workers).expect("some"))
+                .map(|s| s.every)
         };
         assert_eq!(every(200, 2), Some(10));
         assert_eq!(every(200, 64), Some(320));

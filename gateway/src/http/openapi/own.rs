@@ -127,7 +127,8 @@ fn profile(builder: &mut Builder, name: Value) {
         "name": "format", "in": "query", "required": false,
         "description": "`flamegraph` draws it.", "schema": { "enum": ["json", "flamegraph"] },
     });
-    let mut found = ok("application/json", schema("Profile"), "The functions with the most time of their own first.");
+    let mut found =
+        ok("application/json", schema("Profile"), "The functions with the most time of their own first.");
     if let Some(content) = found.get_mut("content").and_then(Value::as_object_mut) {
         content.insert("image/svg+xml".to_owned(), json!({ "schema": { "type": "string" } }));
     }

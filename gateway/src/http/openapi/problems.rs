@@ -60,7 +60,9 @@ impl Place {
         match kind {
             Kind::HeadersTooLarge | Kind::RateLimited => true,
             Kind::Unauthorized | Kind::Forbidden => !matches!(self, Place::Page | Place::Own),
-            Kind::UnknownTask | Kind::Loading => matches!(self, Place::Call | Place::Task | Place::Profile | Place::Manage),
+            Kind::UnknownTask | Kind::Loading => {
+                matches!(self, Place::Call | Place::Task | Place::Profile | Place::Manage)
+            }
             Kind::BadModule => matches!(self, Place::Call | Place::Task | Place::Profile),
             Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page | Place::Profile),
             Kind::UnknownCall => self == Place::Record,

@@ -116,7 +116,8 @@ fn add_route(
         }
         let mut operation = operation(body);
         let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let parameters: Vec<Value> = names.map(|name| segment(name, "Taken by the task.")).chain([profile()]).collect();
+        let parameters: Vec<Value> =
+            names.map(|name| segment(name, "Taken by the task.")).chain([profile()]).collect();
         operation.insert("parameters".to_owned(), parameters.into());
         builder.operation(&path, method, &[task.name.as_str(), &plain, method], operation);
     }
