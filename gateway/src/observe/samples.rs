@@ -3,12 +3,12 @@
 //! Workers hand in a sample now and then (`runtime`). They are kept in slots of half a minute, each with a
 //! tree of stacks per task; the oldest slot goes as a whole. Bounded in bytes over all tasks: where that is
 //! reached, what is known goes on being counted and nothing new is learnt. One lock for all of it, which is
-//! taken a few hundred times a second.
+//! taken a few hundred times a second, and not held while somebody looks at what is past.
 
 use super::stacks::{Room, Stacks};
 use crate::runtime::{Sample, Sink, TICK};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time that samples of one slot come from.
@@ -33,11 +33,13 @@ pub struct Samples {
 
 #[derive(Debug, Default)]
 struct Kept {
-    slots: VecDeque<Slot>,
+    /// Those that nothing is added to any more, the oldest first: they are looked at without the lock.
+    past: VecDeque<Arc<Slot>>,
+    now: Slot,
     bytes: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slot {
     number: u64,
     /// By the number of the task's figures.
@@ -52,11 +54,15 @@ impl Default for Samples {
 }
 
 impl Kept {
-    /// Lets go what is too old at that time.
-    fn forget(&mut self, number: u64) {
-        while let Some(oldest) = self.slots.front().filter(|slot| slot.number + SLOTS < number) {
+    /// Goes on to the slot of that time, unless it is past it, and lets go what is too old.
+    fn go_on(&mut self, number: u64) {
+        if self.now.number < number {
+            let full = std::mem::replace(&mut self.now, Slot { number, ..Slot::default() });
+            self.past.push_back(Arc::new(full));
+        }
+        while let Some(oldest) = self.past.front().filter(|slot| slot.number + SLOTS < number) {
             self.bytes -= oldest.bytes;
-            self.slots.pop_front();
+            self.past.pop_front();
         }
     }
 }
@@ -70,10 +76,16 @@ impl Samples {
 
     fn at(&self, now: Duration, task: u64) -> (Stacks, Duration) {
         let number = slot(now);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.forget(number);
         let mut all = Stacks::new(ROOM);
-        for stacks in kept.slots.iter().filter_map(|slot| slot.tasks.get(&task)) {
+        let past: Vec<Arc<Slot>> = {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.go_on(number);
+            if let Some(stacks) = kept.now.tasks.get(&task) {
+                all.merge(stacks);
+            }
+            kept.past.iter().cloned().collect()
+        };
+        for stacks in past.iter().filter_map(|slot| slot.tasks.get(&task)) {
             all.merge(stacks);
         }
         let since = SLOT * u32::try_from(number.saturating_sub(SLOTS)).unwrap_or(u32::MAX);
@@ -81,16 +93,11 @@ impl Samples {
     }
 
     fn put(&self, now: Duration, sample: &Sample<'_>) {
-        let number = slot(now);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.forget(number);
-        // The clock is read outside of the lock: a late sample is as good in the next slot.
-        if kept.slots.back().is_none_or(|slot| slot.number < number) {
-            kept.slots.push_back(Slot { number, tasks: HashMap::new(), bytes: 0 });
-        }
+        // The clock was read before the lock was taken: a late sample is as good in the next slot.
+        kept.go_on(slot(now));
         let full = kept.bytes >= self.bytes_max;
-        let Some(slot) = kept.slots.back_mut() else { return };
-        let stacks = slot.tasks.entry(sample.task).or_insert_with(|| Stacks::new(ROOM));
+        let stacks = kept.now.tasks.entry(sample.task).or_insert_with(|| Stacks::new(ROOM));
         let before = stacks.bytes();
         if full {
             stacks.close();
@@ -98,7 +105,7 @@ impl Samples {
         let micros = u64::from(sample.ticks) * micros(TICK);
         stacks.add(&sample.frames, sample.cut, micros);
         let more = stacks.bytes() - before;
-        slot.bytes += more;
+        kept.now.bytes += more;
         kept.bytes += more;
     }
 }
@@ -156,7 +163,7 @@ mod tests {
         put(&samples, 31, 7, 1);
         put(&samples, 29, 7, 2);
         assert_eq!(seen(&samples, 32, 7).1, 20);
-        assert_eq!(samples.kept.lock().expect("the lock").slots.len(), 1);
+        assert_eq!(samples.kept.lock().expect("the lock").past.len(), 1, "the empty first one");
     }
 
     #[test]
