@@ -36,6 +36,7 @@ mod new;
 mod openapi;
 mod outgoing;
 mod outgoing_p3;
+mod profiles;
 mod samples;
 mod sdk;
 mod streams;

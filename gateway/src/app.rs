@@ -13,7 +13,7 @@ use crate::limits::{self, Limits};
 use crate::observe::Observer;
 use crate::registry::{Loader, Registry, share_limits};
 use crate::reload::Reloaded;
-use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime};
+use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime, Sampler, Sink, TICK};
 use crate::task::TaskName;
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -78,18 +78,24 @@ pub fn core(
         workers: config.workers,
         nice: config.nice,
         max_runs: config.engine.runs.count,
+        tick: TICK,
         thread_name: "worker".to_owned(),
         ..unblock_pool::Config::default()
     };
+    let observer = Observer::new(config.observe.clone());
+    let samples: Arc<dyn Sink> = Arc::clone(observer.samples()) as _;
+    let sampler = Sampler::new(samples, config.observe.samples_per_second, config.workers);
     let on_thread = Arc::new(move |life: &mut dyn FnMut()| {
         let _entered = handle.enter();
-        life();
+        match &sampler {
+            Some(sampler) => sampler.during(life),
+            None => life(),
+        }
     });
     let pool =
         Pool::new(pool_config, runtime.interrupt(), on_thread).context("starting the worker threads")?;
     let pool = Arc::new(pool);
     let memory = Memory::new(config.memory_bytes);
-    let observer = Observer::new(config.observe.clone());
     let invoker = Arc::new(Invoker::new(Arc::clone(&runtime), Arc::clone(&pool), memory, observer));
     Ok(Core { runtime, pool, invoker })
 }

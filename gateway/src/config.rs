@@ -33,6 +33,15 @@ pub struct Flags {
         help_heading = "Server"
     )]
     pub metrics: String,
+    /// Samples of guests per second, all tasks together, for /tasks/{task}/-/profile; 0 takes none.
+    #[arg(
+        long,
+        env = "UNBLOCK_PROFILE_RATE",
+        value_name = "N",
+        default_value = "200",
+        help_heading = "Server"
+    )]
+    pub profile_rate: String,
     /// Address and port to listen on.
     #[arg(
         long,
@@ -430,6 +439,9 @@ const THREADS_MAX: usize = 1024;
 /// Most records of a task's calls: 200 bytes each, looked through one by one.
 const RECORDS_MAX: usize = 10_000;
 
+/// Most samples per second: a hundredth of a core's time on the largest machines.
+const SAMPLES_MAX: usize = 10_000;
+
 /// Least and most wasm stack in bytes: below it Rust's own start-up overflows, above it 10,000
 /// stacks no longer fit the address space.
 const STACK_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(64 << 20);
@@ -527,6 +539,12 @@ impl Config {
                     other => Err(format!("found {other:?}, expected on or off")),
                 },
             ),
+            samples_per_second: u32::try_from(reader.count(
+                "profile-rate",
+                &flags.profile_rate,
+                0..=SAMPLES_MAX,
+            ))
+            .unwrap_or(0),
             ..observe::Settings::default()
         };
         if !reader.mistakes.is_empty() {

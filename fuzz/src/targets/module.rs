@@ -94,7 +94,7 @@ async fn call(core: &Core, task: &Arc<Task>) {
             continue;
         }
         let (task, format, observed) = (Arc::clone(task), Format::Json, Observed::default());
-        let call = Call { task, function: index, arguments, format, wait: None, observed };
+        let call = Call { task, function: index, arguments, format, wait: None, observed, profiled: None };
         if let Err(error) = core.invoker.call(call).await.result {
             check(&error);
         }
@@ -103,7 +103,7 @@ async fn call(core: &Core, task: &Arc<Task>) {
 
 async fn visit(core: &Core, task: &Arc<Task>, exchange: Exchange) {
     let (task, observed) = (Arc::clone(task), Observed::default());
-    let visit = Visit { task, exchange, bodiless: false, wait: None, observed };
+    let visit = Visit { task, exchange, bodiless: false, wait: None, observed, profiled: None };
     match core.invoker.exchange(visit, Arc::new(check)).await.result {
         // How much there is, and how it ends, is the guest's business.
         Ok(response) => drop(Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await),

@@ -69,6 +69,8 @@ pub(crate) struct Peers {
     pub(crate) ticker_exit: AtomicBool,
     pub(crate) ticker_wakes: AtomicU64,
     pub(crate) interrupts: AtomicU64,
+    /// When the last tick came; 0 before the first.
+    pub(crate) ticked_ns: AtomicU64,
     /// Workers that have not left yet.
     pub(crate) workers_left: AtomicUsize,
     /// Which queues have idle workers.
@@ -82,7 +84,7 @@ thread_local! {
 }
 
 /// A number that differs from call to call; no more is asked of it.
-fn roll() -> u32 {
+pub(crate) fn roll() -> u32 {
     DICE.with(|dice| {
         // Knuth's linear congruential generator; threads start apart by where their cell lies.
         let seed =
@@ -108,6 +110,7 @@ impl Peers {
             ticker_exit: AtomicBool::new(false),
             ticker_wakes: AtomicU64::new(0),
             interrupts: AtomicU64::new(0),
+            ticked_ns: AtomicU64::new(0),
             workers_left: AtomicUsize::new(workers),
             idle: Line(IdleMask::new()),
             boards: (0..queues).map(|_| Line::default()).collect(),

@@ -226,6 +226,10 @@ pub(crate) struct Core {
     slice_level: AtomicU8,
     slice_aged: AtomicBool,
     slice_preempted: AtomicBool,
+    /// The last tick that [`Run::ticks`] has counted.
+    ticks_counted_ns: AtomicU64,
+    /// The CPU clock when it did.
+    ticks_counted_cpu_ns: AtomicU64,
     /// The queue whose worker polls the slice: the run's own, unless that worker visits.
     slice_home: AtomicUsize,
     /// That worker's number; [`NO_WORKER`] between two slices.
@@ -271,6 +275,8 @@ impl Core {
             slice_level: AtomicU8::new(0),
             slice_aged: AtomicBool::new(false),
             slice_preempted: AtomicBool::new(false),
+            ticks_counted_ns: AtomicU64::new(0),
+            ticks_counted_cpu_ns: AtomicU64::new(0),
             slice_home: AtomicUsize::new(0),
             slice_worker: AtomicUsize::new(NO_WORKER),
             queued: AtomicBool::new(true),
@@ -416,6 +422,27 @@ impl Core {
         Verdict::Continue
     }
 
+    fn ticks(&self) -> u32 {
+        let (tick_ns, ticked_ns) = (self.shared.peers.tick_ns, self.shared.peers.ticked_ns.load(RELAXED));
+        let (start_ns, counted_ns) = (self.slice_start_ns.load(RELAXED), self.ticks_counted_ns.load(RELAXED));
+        if ticked_ns <= start_ns.max(counted_ns) {
+            return 0;
+        }
+        let cpu_ns = thread_cpu_ns();
+        self.ticks_counted_ns.store(ticked_ns, RELAXED);
+        let counted_cpu_ns = self.ticks_counted_cpu_ns.swap(cpu_ns, RELAXED);
+        // From one tick to another there are whole ticks, more or less; from the slice's start a part of one.
+        let (ticks, used_ns) = if counted_ns >= start_ns {
+            let ticks = (ticked_ns - counted_ns).saturating_add(tick_ns / 2) / tick_ns;
+            (ticks, cpu_ns.saturating_sub(counted_cpu_ns))
+        } else {
+            let slice_cpu_ns = cpu_ns.saturating_sub(self.slice_cpu_start_ns.load(RELAXED));
+            ((ticked_ns - start_ns) / tick_ns + 1, slice_cpu_ns)
+        };
+        // Those that came while the worker itself had no core are nobody's.
+        u32::try_from(ticks.min(used_ns.div_ceil(tick_ns)).max(1)).unwrap_or(u32::MAX)
+    }
+
     fn glance(&self) -> Glance {
         let mut cpu_ns = self.cpu_used_ns.load(RELAXED);
         let standing = match self.slice_worker.load(RELAXED) {
@@ -503,6 +530,13 @@ impl Run {
     pub fn cpu_used(&self) -> Duration {
         let before_ns = self.core.cpu_used_ns.load(RELAXED);
         Duration::from_nanos(before_ns.saturating_add(self.core.slice_cpu_ns()))
+    }
+
+    /// Ticks that came in the slice under way since this was last asked: 0 if what made it ask was something
+    /// else, such as an arrival. Over many slices, short ones too, each stands for one tick of CPU
+    /// time. Only means something on the worker that polls this run now.
+    pub fn ticks(&self) -> u32 {
+        self.core.ticks()
     }
 
     /// What it is at. Any thread may ask.

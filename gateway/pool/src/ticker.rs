@@ -8,7 +8,7 @@
 
 use crate::clock::NEVER_NS;
 use crate::levels::Key;
-use crate::peers::Peers;
+use crate::peers::{Peers, roll};
 use crate::shared::{Effects, Shared};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -110,6 +110,7 @@ pub(crate) fn run(peers: &Peers, queues: &[Arc<Shared>]) {
     let mut next_tick_ns = peers.clock.now_ns();
     let mut idle_ticks: u32 = 0;
     let mut slices_seen = 0;
+    let mut woken = true;
     while !peers.ticker_exit.load(Ordering::Acquire) {
         let now_ns = peers.clock.now_ns();
         let (mut busy, mut slices) = (false, 0_u64);
@@ -125,6 +126,10 @@ pub(crate) fn run(peers: &Peers, queues: &[Arc<Shared>]) {
         }
         slices_seen = slices;
         if busy {
+            // What woke it is the start of a slice: no moment that tells anything of what runs.
+            if !woken {
+                peers.ticked_ns.store(now_ns, Ordering::Relaxed);
+            }
             peers.interrupt_all();
         }
         let until_ns = if idle_ticks > IDLE_TICKS_MAX {
@@ -138,12 +143,15 @@ pub(crate) fn run(peers: &Peers, queues: &[Arc<Shared>]) {
             None => {
                 next_tick_ns = next_tick_ns.saturating_add(tick_ns);
                 if next_tick_ns <= now_ns || next_tick_ns > now_ns.saturating_add(tick_ns) {
-                    // Late, or just out of a long sleep: no burst of ticks to catch up.
-                    next_tick_ns = now_ns.saturating_add(tick_ns);
+                    // Late, or just out of a long sleep: no burst of ticks to catch up. Then any moment, so
+                    // that short slices that wake the ticker see a tick as often as others.
+                    let after_ns = if woken { u64::from(roll()) % tick_ns } else { tick_ns };
+                    next_tick_ns = now_ns.saturating_add(after_ns.max(1));
                 }
                 next_tick_ns - now_ns
             }
         };
+        woken = until_ns.is_some();
         if sleep_ns == NEVER_NS {
             thread::park();
         } else if sleep_ns > 0 {

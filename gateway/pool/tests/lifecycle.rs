@@ -1,10 +1,10 @@
 //! Panics, drops, the ticker's sleep, draining, and the end of a pool.
 
-use crate::support::{Drops, Gate, no_limit, rig, rig_with, sleep, until, wait, yield_now};
+use crate::support::{Drops, Gate, config, no_limit, rig, rig_with, sleep, until, wait, yield_now};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use unblock_pool::{Budget, Config, Ended, Pool, ShareLimits, Stop};
+use unblock_pool::{Budget, Config, Ended, Pool, ShareLimits, Stop, Verdict};
 
 #[test]
 fn a_run_gives_its_output_and_a_report() {
@@ -320,4 +320,47 @@ fn a_storm_of_runs_leaves_nothing_behind() {
     assert_eq!(stats.completed + stats.panicked + stats.stopped.iter().sum::<u64>(), stats.submitted);
     assert_eq!((stats.parked, stats.urgent), (0, 0), "{stats:?}");
     assert_eq!(stats.queued.iter().sum::<usize>(), 0, "{stats:?}");
+}
+
+#[test]
+fn ticks_add_up_to_the_time_on_a_worker() {
+    let rig = rig(1);
+    let ((ticks, wall), _) = wait(rig.spawn(no_limit(), |guest| async move {
+        let (start, mut ticks) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_millis(100) {
+            ticks += guest.run.ticks();
+        }
+        (ticks, start.elapsed())
+    }))
+    .unwrap();
+    let expected = u32::try_from(wall.as_millis()).unwrap();
+    // The last one may be late on a busy machine.
+    assert!(ticks >= expected / 2 && ticks <= expected + 3, "{ticks} ticks in {wall:?}");
+}
+
+#[test]
+fn an_arrival_is_no_tick() {
+    let rig = rig_with(Config { tick: Duration::from_secs(3600), ..config(1) });
+    let gate = Gate::default();
+    let (started, opened) = (gate.clone(), gate.passed());
+    let looping = rig.spawn(no_limit(), |guest| async move {
+        started.open();
+        let mut ticks = 0;
+        loop {
+            ticks += guest.run.ticks();
+            match guest.run.verdict() {
+                Verdict::Continue => {}
+                Verdict::Yield => yield_now().await,
+                Verdict::Stop(_) => break,
+            }
+        }
+        assert_eq!(ticks, 0);
+    });
+    wait(opened);
+    for _ in 0..20 {
+        wait(rig.spawn(no_limit(), |_| async {})).unwrap();
+    }
+    assert!(rig.pool.stats().interrupts > 0);
+    looping.stop(Stop::Cancelled);
+    assert_eq!(wait(looping).map(|_| ()).unwrap_err().0, Ended::Stopped(Stop::Cancelled));
 }

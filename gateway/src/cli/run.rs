@@ -59,8 +59,15 @@ pub(super) fn run(
         let exchange = Exchange::Call(StreamCall { function, arguments });
         return streams(&local, &task, exchange, observed, format);
     }
-    let call =
-        Call { task: Arc::clone(&task), function, arguments, format, wait: None, observed: observed.clone() };
+    let call = Call {
+        task: Arc::clone(&task),
+        function,
+        arguments,
+        format,
+        wait: None,
+        observed: observed.clone(),
+        profiled: None,
+    };
     let finished = local.tokio.block_on(async {
         tokio::select! {
             finished = local.core.invoker.call(call) => Some(finished),

@@ -8,6 +8,7 @@ use super::access::permit;
 use super::error::Context;
 use super::id::CallId;
 use super::inflow::Inflow;
+use super::profiles::{self, Profiling};
 use super::streams::{self, Place, Visitor};
 use super::{Gateway, answer as write, body, calls, manage, negotiate, prefer, probes, query, tasks, timing};
 use crate::access::Need;
@@ -16,7 +17,7 @@ use crate::exchange::{Exchange, StreamCall};
 use crate::invoke::{Call, Finished, Visit};
 use crate::registry::{RouteMatch, Snapshot, Task};
 use crate::runtime::{Answer, Observed};
-use crate::task::{self, Arguments, TaskName, Timing};
+use crate::task::{self, Arguments, Format, TaskName, Timing};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -100,6 +101,9 @@ async fn below(
     let path = request.uri().path();
     if calls::meant(path) {
         return calls::of_task(&gateway, &call, &request);
+    }
+    if profiles::meant(path) {
+        return profiles::of_task(&gateway, &call, &request);
     }
     if let Err(error) = permit(&gateway, request.extensions(), Need::Call(&name(path))) {
         return Context::of(&call).respond(&error);
@@ -258,7 +262,7 @@ async fn answer(
     let function = task.prepared.functions.get(asked.function).map(|function| function.name.as_str());
     let context = Context { call: &call, task: Some(task.name.as_str()), function };
     let mut ran = None;
-    let result = run(gateway, &call, asked, request, &mut ran).await;
+    let result = run(gateway, &context, asked, request, &mut ran).await;
     let mut response = result.unwrap_or_else(|error| context.respond(&error));
     describe(response.headers_mut(), &task, ran);
     response
@@ -273,7 +277,7 @@ struct Ran {
 /// Checks what can be checked before a byte of the body is read, reads it, and makes the call.
 async fn run(
     gateway: &Gateway,
-    id: &CallId,
+    context: &Context<'_>,
     asked: Asked,
     request: Request,
     ran: &mut Option<Ran>,
@@ -284,11 +288,16 @@ async fn run(
     let Some(function) = prepared.functions.get(index) else {
         return Err(Error::internal(anyhow::anyhow!("task {} has no function {index}", task.name)));
     };
-    let format = negotiate::format(&parts.headers, function.answer, function.raw_answer)?;
+    let (profiling, profiled) = Profiling::of(gateway, &parts.headers, &parts.extensions)?.unzip();
+    let format = match profiling {
+        // Nobody gets to see the result.
+        Some(_) => Format::Natural,
+        None => negotiate::format(&parts.headers, function.answer, function.raw_answer)?,
+    };
     query::pairs(parts.uri.query(), &mut pairs)?;
     let wait = prefer::wait(&parts.headers);
     let visitor = Visitor::of(&parts.headers, Some(&function.name));
-    let observed = Observed::of(Arc::clone(&id.0));
+    let observed = Observed::of(Arc::clone(&context.call.0));
     // The charge for the body is held until the call ends.
     let (body, _charge) = if function.body_stream.is_some() && body::flows(&parts.headers, &body)? {
         let complaint = visitor.complaint.clone();
@@ -301,18 +310,20 @@ async fn run(
     if function.answer == Answer::Stream {
         let exchange = Exchange::Call(StreamCall { function: index, arguments });
         let bodiless = parts.method == Method::HEAD;
-        let visit = Visit { task, exchange, bodiless, wait, observed };
-        let mut response = streams::visited(gateway, id, visitor, visit).await;
+        let visit = Visit { task, exchange, bodiless, wait, observed, profiled };
+        let mut response = streams::visited(gateway, context.call, visitor, visit, profiling).await;
         response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, write::NO_SNIFF);
         return Ok(response);
     }
-    let call = Call { task, function: index, arguments, format, wait, observed };
+    let call = Call { task, function: index, arguments, format, wait, observed, profiled };
     let Finished { result, timing } = gateway.invoker.call(call).await;
     *ran = Some(Ran { timing, applied: wait.and_then(prefer::applied) });
     // A client that broke its body off is told so, whatever the guest made of it.
-    result
-        .map_err(|error| visitor.complaint.take().unwrap_or(error))
-        .and_then(|output| write::write(output, gateway.invoker.memory()))
+    let result = result.map_err(|error| visitor.complaint.take().unwrap_or(error));
+    match profiling {
+        Some(profiling) => profiling.told(gateway, context, result, &timing),
+        None => result.and_then(|output| write::write(output, gateway.invoker.memory())),
+    }
 }
 
 /// Says which version answered.

@@ -24,6 +24,7 @@ mod openapi;
 mod prefer;
 mod probes;
 mod problems;
+mod profiles;
 mod query;
 mod rate;
 mod server;
@@ -48,6 +49,7 @@ use axum::routing::{any, get};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// What the edge can be told; the defaults serve a public port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +107,7 @@ pub struct Gateway {
     tokens: Option<Reloaded<Tokens>>,
     tls: Option<Certificate>,
     rates: Option<rate::Rates>,
+    profiled: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -128,6 +131,7 @@ impl Gateway {
             answers: Answers::default(),
             tokens,
             tls,
+            profiled: profiles::places(),
             draining: AtomicBool::new(false),
         })
     }

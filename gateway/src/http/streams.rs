@@ -8,6 +8,7 @@
 use super::error::Context;
 use super::id::{CallId, X_REQUEST_ID};
 use super::inflow::{Complaint, Inflow};
+use super::profiles::{Profiling, UNBLOCK_PROFILE};
 use super::server::Peer;
 use super::{Gateway, prefer, query, trailers};
 use crate::error::{Error, Kind};
@@ -83,10 +84,15 @@ pub async fn answer(
     let wait = prefer::wait(request.headers());
     let visitor = Visitor::of(request.headers(), None);
     let observed = Observed::of(Arc::clone(&call.0));
-    match exchange(gateway, call, &task, &place, request, (&visitor.complaint, &observed)) {
-        Ok(exchange) => {
-            let visit = Visit { task, exchange, bodiless, wait, observed };
-            visited(gateway, call, visitor, visit).await
+    let profiling = Profiling::of(gateway, request.headers(), request.extensions());
+    let ready = profiling.and_then(|profiling| {
+        let asked = exchange(gateway, call, &task, &place, request, (&visitor.complaint, &observed))?;
+        Ok((asked, profiling.unzip()))
+    });
+    match ready {
+        Ok((exchange, (profiling, profiled))) => {
+            let visit = Visit { task, exchange, bodiless, wait, observed, profiled };
+            visited(gateway, call, visitor, visit, profiling).await
         }
         Err(error) => context(call, &task, None).respond(&error),
     }
@@ -107,11 +113,25 @@ impl<'a> Visitor<'a> {
     }
 }
 
-/// Makes a visit and passes its answer on.
-pub async fn visited(gateway: &Gateway, call: &CallId, visitor: Visitor<'_>, visit: Visit) -> Response<Body> {
+/// Makes a visit and passes its answer on, or its profile.
+pub async fn visited(
+    gateway: &Gateway,
+    call: &CallId,
+    visitor: Visitor<'_>,
+    visit: Visit,
+    profiling: Option<Profiling>,
+) -> Response<Body> {
     let Visitor { function, trailers, complaint } = visitor;
     let (task, wait) = (Arc::clone(&visit.task), visit.wait);
-    let Finished { result, .. } = gateway.invoker.exchange(visit, late(call, &task, function)).await;
+    let Finished { result, timing } = gateway.invoker.exchange(visit, late(call, &task, function)).await;
+    if let Some(profiling) = profiling {
+        let context = context(call, &task, function);
+        let result = result.map_err(|error| complaint.take().unwrap_or(error));
+        let told = profiling.flowed(gateway, &context, result, &timing).await;
+        let mut response = told.unwrap_or_else(|error| context.respond(&error));
+        super::invoke::name_version(response.headers_mut(), &task);
+        return response;
+    }
     let result = result.and_then(|response| {
         // 1xx is the connection's; a guest that sends it as its answer has none.
         match response.status().is_informational() {
@@ -162,6 +182,7 @@ fn exchange(
     let (mut parts, body) = request.into_parts();
     let body = Inflow::open(body, &task.limits, &gateway.settings, complaint.clone(), observed.clone())?;
     take_off(&mut parts.headers);
+    parts.headers.remove(UNBLOCK_PROFILE);
     if let Some(id) = call.header() {
         parts.headers.insert(X_REQUEST_ID, id);
     }

@@ -14,7 +14,7 @@ use crate::limits::{self, Limits};
 use crate::observe::{self, Begin, Observer, Seen};
 use crate::registry::Task;
 use crate::runtime::{
-    Charge, Compiled, Done, Memory, Observed, Runtime, Start, StartExchange, memory_full, stopped,
+    Charge, Compiled, Done, Memory, Observed, Profiled, Runtime, Start, StartExchange, memory_full, stopped,
 };
 use crate::task::{Arguments, Format, Output, Phase, Timing};
 use futures_util::future::{Either, ready};
@@ -37,6 +37,8 @@ pub struct Call {
     pub wait: Option<Duration>,
     /// What can be seen of the run from outside.
     pub observed: Observed,
+    /// Takes samples of the run, if it is to be profiled.
+    pub profiled: Option<Profiled>,
 }
 
 /// One request for a guest of streams.
@@ -51,6 +53,8 @@ pub struct Visit {
     pub wait: Option<Duration>,
     /// What can be seen of the run from outside.
     pub observed: Observed,
+    /// Takes samples of the run, if it is to be profiled.
+    pub profiled: Option<Profiled>,
 }
 
 /// How a call ended.
@@ -118,6 +122,8 @@ impl Invoker {
             charge,
             granted: call.task.granted.clone(),
             observed: call.observed,
+            task: end.task.figures.number(),
+            profiled: call.profiled,
         };
         let outcome = self.pool.submit(permit, budget, |run| start.run(run)).await;
         if let Ok((Done { result: Ok(output), .. }, _)) = &outcome {
@@ -153,6 +159,8 @@ impl Invoker {
             charge,
             granted: visit.task.granted.clone(),
             observed: visit.observed,
+            task: end.task.figures.number(),
+            profiled: visit.profiled,
         };
         let mut ticket = self.pool.submit(permit, budget, |run| start.run(run));
         let (reply, ending) = tokio::select! {

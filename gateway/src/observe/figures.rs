@@ -25,6 +25,7 @@ const OTHERS: &str = "(others)";
 #[derive(Debug)]
 pub struct Figures {
     name: TaskName,
+    number: u64,
     calls: AtomicU64,
     running: AtomicU64,
     tally: Mutex<Tally>,
@@ -105,8 +106,10 @@ impl Figures {
     /// The figures of a task that was never called.
     #[must_use]
     pub fn new(name: TaskName) -> Arc<Self> {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         Arc::new(Self {
             name,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             calls: AtomicU64::new(0),
             running: AtomicU64::new(0),
             tally: Mutex::default(),
@@ -118,6 +121,12 @@ impl Figures {
     #[must_use]
     pub fn name(&self) -> &TaskName {
         &self.name
+    }
+
+    /// What tells it from the figures of all other tasks, also of one that had its name before it.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// Calls that have come.

@@ -11,12 +11,19 @@
 //! | `figures.rs` | the numbers of one task, and its last calls |
 //! | `histogram.rs` | durations in buckets |
 //! | `answers.rs` | what HTTP answered, whether or not it was about a call |
+//! | `samples.rs` | where the guests of each task spend their time |
+//! | `profile.rs` | where the guest of one call does |
+//! | `stacks.rs`, `flame.rs` | stacks as a tree, and as a flame graph |
 
 pub mod answers;
 pub mod figures;
+pub mod flame;
 pub mod histogram;
 pub mod live;
+pub mod profile;
 pub mod record;
+pub mod samples;
+pub mod stacks;
 
 pub use answers::{Answered, Answers};
 pub use figures::{Counted, Figures, Phases, Tally};
@@ -28,6 +35,7 @@ use crate::runtime::Observed;
 use crate::task::{Phase, Timing};
 use live::Live;
 use record::Shelf;
+use samples::Samples;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -49,11 +57,13 @@ pub struct Settings {
     pub words_bytes: usize,
     /// Whether calls are counted in histograms by phase.
     pub histograms: bool,
+    /// Samples of guests' stacks per second, of all tasks together.
+    pub samples_per_second: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { records: 100, words_bytes: 16 << 20, histograms: true }
+        Self { records: 100, words_bytes: 16 << 20, histograms: true, samples_per_second: 200 }
     }
 }
 
@@ -62,6 +72,7 @@ impl Default for Settings {
 pub struct Observer {
     settings: Settings,
     live: Live,
+    samples: Arc<Samples>,
     shelf: Shelf,
     phases: [Mutex<Phases<Histogram>>; PARTS],
 }
@@ -93,13 +104,25 @@ impl Observer {
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         let shelf = Shelf::new(settings.words_bytes);
-        Arc::new(Self { settings, live: Live::default(), shelf, phases: Default::default() })
+        Arc::new(Self {
+            settings,
+            live: Live::default(),
+            samples: Arc::default(),
+            shelf,
+            phases: Default::default(),
+        })
     }
 
     /// The calls in flight.
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Where the guests of each task spend their time.
+    #[must_use]
+    pub fn samples(&self) -> &Arc<Samples> {
+        &self.samples
     }
 
     /// What is kept.

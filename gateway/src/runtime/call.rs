@@ -6,6 +6,7 @@
 use super::arguments::Resolved;
 use super::component::Returned;
 use super::observed::Observed;
+use super::sample::{Profiled, Sampling, Whose};
 use super::{
     Call, Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, arguments, epoch, grants, outcome,
 };
@@ -47,6 +48,10 @@ pub struct Start {
     pub granted: Granted,
     /// What the caller's side sees of the run.
     pub observed: Observed,
+    /// The number of the task's figures, for samples.
+    pub task: u64,
+    /// For a call that is to be profiled.
+    pub profiled: Option<Profiled>,
 }
 
 /// What a run left behind.
@@ -66,7 +71,10 @@ impl Start {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<Output, Error> {
-        let Self { runtime, prepared, function, arguments, format, limits, charge, granted, observed } = self;
+        let Self {
+            runtime, prepared, function, arguments, format, limits, charge, granted, observed, ..
+        } = self;
+        let sampling = Sampling::new(Whose { task: self.task, version: prepared.version }, self.profiled);
         let mut clock = Clock::start();
         let function = prepared
             .functions
@@ -77,7 +85,7 @@ impl Start {
         let limiter = Limiter::new(limits.memory, charge, RUN_OVERHEAD_BYTES, progress.clone());
         let host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
         observed.begin(&run, &host);
-        let mut store = runtime.store(host, &limits, run);
+        let mut store = runtime.store(host, &limits, run, sampling);
 
         let fail = |error: wasmtime::Error, store: &Store<Host>, phase| {
             let stopped = error.is::<epoch::Stopped>();
@@ -131,13 +139,13 @@ impl Start {
 
 impl Runtime {
     /// The store of one run, with its limits and under the pool's control.
-    pub(super) fn store(&self, host: Host, limits: &Limits, run: Run) -> Store<Host> {
+    pub(super) fn store(&self, host: Host, limits: &Limits, run: Run, sampling: Sampling) -> Store<Host> {
         let mut store = Store::new(&self.engine, host);
         store.limiter(|host| &mut host.limiter);
         let bytes = limits.output.max(limits.input).saturating_add(DYNAMIC_VALUES_BYTES_MAX);
         store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(HANDLES_MAX);
-        epoch::arm(&mut store, run);
+        epoch::arm(&mut store, run, sampling);
         store
     }
 }

@@ -103,8 +103,8 @@ const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Unused slots that keep a module's pages mapped for its next run.
 const WARM_SLOTS: u32 = 1_000;
 
-/// Guest frames in a backtrace.
-const BACKTRACE_FRAMES_MAX: usize = 32;
+/// Guest frames in a backtrace, the innermost ones: profiles show that many, problems fewer.
+pub(super) const BACKTRACE_FRAMES_MAX: usize = 100;
 
 /// How many runs may be in flight, and what decided it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use super::arguments::{self, Resolved};
 use super::call::{Clock, Done};
 use super::observed::Observed;
+use super::sample::{Profiled, Sampling, Whose};
 use super::{
     Function, Granted, Module, Prepared, RUN_OVERHEAD_BYTES, Runtime, command, epoch, http_guest, outcome,
     stream_call,
@@ -39,6 +40,10 @@ pub struct StartExchange {
     pub granted: Granted,
     /// What the caller's side sees of the run.
     pub observed: Observed,
+    /// The number of the task's figures, for samples.
+    pub task: u64,
+    /// For a call that is to be profiled.
+    pub profiled: Option<Profiled>,
 }
 
 /// How a guest's part went wrong.
@@ -100,7 +105,8 @@ impl StartExchange {
     }
 
     async fn phases(self, run: Run, timing: &mut Timing) -> Result<(), Error> {
-        let Self { runtime, prepared, exchange, head, fate, limits, charge, granted, observed } = self;
+        let Self { runtime, prepared, exchange, head, fate, limits, charge, granted, observed, .. } = self;
+        let sampling = Sampling::new(Whose { task: self.task, version: prepared.version }, self.profiled);
         let mut clock = Clock::start();
         // Dropped in the reverse order: first the fate is told, then the store goes, which ends the
         // bodies it writes, then the pipe.
@@ -110,7 +116,7 @@ impl StartExchange {
         let limiter = Limiter::new(limits.memory, charge, RUN_OVERHEAD_BYTES, progress.clone());
         let host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
         observed.begin(&run, &host);
-        let mut store = runtime.store(host, &limits, run);
+        let mut store = runtime.store(host, &limits, run, sampling);
         let watch = fate.watch();
         let ended = match (&prepared.module, asked) {
             (Module::Http(linked), Asked::Http(request)) => {

@@ -23,11 +23,13 @@ mod exchange;
 mod grants;
 mod http_guest;
 mod imports;
+mod names;
 mod observed;
 mod outcome;
 mod prepare;
 mod raw;
 mod room;
+mod sample;
 mod stream_call;
 
 pub use arguments::from_wave;
@@ -38,6 +40,7 @@ pub use grants::Granted;
 pub use observed::{Observed, Printed};
 pub use outcome::{memory_full, stopped};
 pub use prepare::{ExtraImports, Runtime};
+pub use sample::{Frame, Key, Profiled, Sample, Sampler, Sink, TICK, Whose};
 pub use unblock_host::{Charge, Memory};
 
 use crate::error::{Error, Kind as ErrorKind};
@@ -141,6 +144,8 @@ pub struct Prepared {
     pub imports: Vec<String>,
     /// Bytes of linear memory each run starts with.
     pub memory_min: u64,
+    /// The digest as a number.
+    version: u64,
     module: Module,
     _place: room::Place,
 }

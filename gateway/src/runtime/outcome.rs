@@ -5,6 +5,7 @@
 
 use super::epoch::Stopped;
 use super::grants;
+use super::names::readable;
 use crate::error::{Error, Kind};
 use crate::limits::{self, Limits};
 use crate::task::Phase;
@@ -24,9 +25,6 @@ const FRAMES_MAX: usize = 24;
 
 /// Characters of a cause that reach the log.
 const CAUSE_CHARS_MAX: usize = 500;
-
-/// Characters of a function's name in a backtrace.
-const NAME_CHARS_MAX: usize = 200;
 
 /// The error of a run that failed inside the engine.
 #[must_use]
@@ -230,18 +228,8 @@ fn frames(error: &wasmtime::Error) -> Vec<String> {
 }
 
 fn frame(frame: &wasmtime::FrameInfo) -> String {
-    match frame.func_name() {
-        // Rust names as people write them; the demangler bounds what it writes.
-        Some(name) if name.len() <= MANGLED_BYTES_MAX => {
-            format!("{:#}", rustc_demangle::demangle(name)).chars().take(NAME_CHARS_MAX).collect()
-        }
-        Some(name) => name.chars().take(NAME_CHARS_MAX).collect(),
-        None => format!("function {}", frame.func_index()),
-    }
+    readable(frame.func_name(), frame.func_index(), frame.module().name())
 }
-
-/// Longest name that is demangled, in bytes.
-const MANGLED_BYTES_MAX: usize = 4 << 10;
 
 /// The message of a Rust panic on the guest's standard error, with its place.
 fn panic_message(stderr: &str) -> Option<String> {

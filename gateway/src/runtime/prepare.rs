@@ -148,6 +148,7 @@ impl Runtime {
             .map(|(module, name)| if name.is_empty() { module.clone() } else { format!("{module}.{name}") });
         Ok(Prepared {
             kind,
+            version: u64::from_str_radix(&digest, 16).unwrap_or(0),
             digest: digest.into(),
             size_bytes: bytes.len() as u64,
             description: notes.description.clone().or(survey.docs.task.clone()),

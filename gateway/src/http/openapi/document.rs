@@ -138,6 +138,13 @@ fn parameters() -> Value {
             "description": "`wait=5` (RFC 7240): stop the call after 5 seconds, if its wall budget is longer.",
             "schema": { "type": "string" },
         },
+        "Unblock-Profile": {
+            "name": "Unblock-Profile", "in": "header", "required": false,
+            "description": "Answer with the profile of the call instead of its result: `firefox` for \
+                profiler.firefox.com (`application/json`), `flamegraph` for a browser (`image/svg+xml`), with status 200 and \
+                the outcome in `Unblock-Outcome`. Needs the scope `manage` where tokens are asked for.",
+            "schema": { "enum": ["firefox", "flamegraph"] },
+        },
         "X-Request-Id": {
             "name": "X-Request-Id", "in": "header", "required": false,
             "description": "An id for the request; the gateway makes one if it is missing or odd.",

@@ -74,6 +74,7 @@ pub fn of(function: &Function, in_path: &[(String, String)], body: bool) -> Inpu
         }
     };
     parameters.push(json!({ "$ref": "#/components/parameters/Prefer" }));
+    parameters.push(json!({ "$ref": "#/components/parameters/Unblock-Profile" }));
     parameters.push(json!({ "$ref": "#/components/parameters/X-Request-Id" }));
     Inputs { parameters, body }
 }

@@ -79,6 +79,7 @@ pub fn add(builder: &mut Builder) {
     });
     builder.operation("/tasks/{task}", "get", &["task"], description(TAG, vec![name.clone()]));
     calls(builder, &name);
+    profile(builder, name.clone());
     builder.operation("/tasks/{task}", "post", &["call"], only_function(name.clone()));
     let mut document = ok("application/json", json!({ "type": "object" }), "This document.");
     if let Some(headers) = document.get_mut("headers").and_then(Value::as_object_mut) {
@@ -132,6 +133,22 @@ fn calls(builder: &mut Builder, name: &Value) {
         vec![("200", json("TaskCalls", "Those in flight and the last ones that ended, the newest first."))];
     let of_task = operation("The calls of a task", vec![name.clone()], found, Place::Task);
     builder.operation("/tasks/{task}/-/calls", "get", &["calls", "task"], of_task);
+}
+
+/// Where the time of a task goes.
+fn profile(builder: &mut Builder, name: Value) {
+    let format = json!({
+        "name": "format", "in": "query", "required": false,
+        "description": "`flamegraph` draws it.", "schema": { "enum": ["json", "flamegraph"] },
+    });
+    let mut found =
+        ok("application/json", schema("Profile"), "The functions with the most time of their own first.");
+    if let Some(content) = found.get_mut("content").and_then(Value::as_object_mut) {
+        content.insert("image/svg+xml".to_owned(), json!({ "schema": { "type": "string" } }));
+    }
+    let summary = "Where the calls of a task spend their CPU time, by samples of the last minutes";
+    let operation = operation(summary, vec![name, format], vec![("200", found)], Place::Profile);
+    builder.operation("/tasks/{task}/-/profile", "get", &["profile", "task"], operation);
 }
 
 /// `PUT` and `DELETE` of a task whose path has other methods, too.
@@ -319,6 +336,16 @@ pub fn schemas() -> Map<String, Value> {
     }));
     let mut schemas = Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task)]);
     schemas.extend(call_schemas());
+    let number = || json!({ "type": "number", "minimum": 0 });
+    let share = object(json!({
+        "name": text(), "self_percent": number(), "total_percent": number(), "self_ms": number(),
+        "total_ms": number(),
+    }));
+    let profile = object(json!({
+        "task": text(), "window_seconds": count(), "samples": count(), "samples_per_second_max": count(),
+        "cpu_ms": number(), "functions": list(share),
+    }));
+    schemas.insert("Profile".to_owned(), profile);
     schemas
 }
 

@@ -22,6 +22,8 @@ pub enum Place {
     Read,
     /// One call.
     Record,
+    /// The profile of one task.
+    Profile,
     /// A change of a task.
     Manage,
     /// An answer of the gateway's own that everybody gets.
@@ -29,8 +31,16 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [Place; 7] =
-        [Place::Call, Place::Task, Place::Page, Place::Read, Place::Record, Place::Manage, Place::Own];
+    const ALL: [Place; 8] = [
+        Place::Call,
+        Place::Task,
+        Place::Page,
+        Place::Read,
+        Place::Record,
+        Place::Profile,
+        Place::Manage,
+        Place::Own,
+    ];
 
     /// The start of its components' names.
     fn name(self) -> &'static str {
@@ -40,6 +50,7 @@ impl Place {
             Place::Page => "Page",
             Place::Read => "Read",
             Place::Record => "Record",
+            Place::Profile => "Profile",
             Place::Manage => "Manage",
             Place::Own => "Own",
         }
@@ -49,19 +60,21 @@ impl Place {
         match kind {
             Kind::HeadersTooLarge | Kind::RateLimited => true,
             Kind::Unauthorized | Kind::Forbidden => !matches!(self, Place::Page | Place::Own),
-            Kind::UnknownTask | Kind::Loading => matches!(self, Place::Call | Place::Task | Place::Manage),
-            Kind::BadModule => matches!(self, Place::Call | Place::Task),
-            Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page),
+            Kind::UnknownTask | Kind::Loading => {
+                matches!(self, Place::Call | Place::Task | Place::Profile | Place::Manage)
+            }
+            Kind::BadModule => matches!(self, Place::Call | Place::Task | Place::Profile),
+            Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page | Place::Profile),
             Kind::UnknownCall => self == Place::Record,
             Kind::PreconditionFailed | Kind::RefusedModule => self == Place::Manage,
-            Kind::BadArguments
-            | Kind::RequestTimeout
+            Kind::BadArguments | Kind::MemoryFull | Kind::Internal => {
+                matches!(self, Place::Call | Place::Profile | Place::Manage)
+            }
+            Kind::RequestTimeout
             | Kind::InputTooLarge
             | Kind::UnsupportedMediaType
             | Kind::QueueFull
-            | Kind::MemoryFull
-            | Kind::Draining
-            | Kind::Internal => matches!(self, Place::Call | Place::Manage),
+            | Kind::Draining => matches!(self, Place::Call | Place::Manage),
             Kind::BadJson
             | Kind::AmbiguousFunction
             | Kind::UnknownFunction

@@ -33,7 +33,7 @@ pub fn guest(builder: &mut Builder, task: &Task) {
         let mut operation = operation(task, "Is the task's own", body);
         operation.insert(
             "parameters".to_owned(),
-            json!([segment("path", "What the task makes of it; may hold further `/`.")]),
+            json!([segment("path", "What the task makes of it; may hold further `/`."), profile()]),
         );
         operation.insert(
             "responses".to_owned(),
@@ -76,7 +76,7 @@ pub fn command(builder: &mut Builder, task: &Task) {
         METHODS.into_iter().filter(|(method, _)| !matches!(*method, "get" | "put" | "delete"))
     {
         let mut called = operation(task, "Runs the command", body);
-        called.insert("parameters".to_owned(), json!([arguments]));
+        called.insert("parameters".to_owned(), json!([arguments, profile()]));
         called.insert("responses".to_owned(), responses());
         // As it was named when there was no other.
         let name = if method == "post" { "run" } else { method };
@@ -86,7 +86,7 @@ pub fn command(builder: &mut Builder, task: &Task) {
     paths(builder, task, &below, |body| {
         let mut operation = operation(task, "Runs the command with arguments", body);
         let argument = segment("argument", "The first argument; further segments are further arguments.");
-        operation.insert("parameters".to_owned(), json!([argument, arguments]));
+        operation.insert("parameters".to_owned(), json!([argument, arguments, profile()]));
         operation.insert("responses".to_owned(), responses());
         operation
     });
@@ -116,7 +116,8 @@ fn add_route(
         }
         let mut operation = operation(body);
         let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-        let parameters: Vec<Value> = names.map(|name| segment(name, "Taken by the task.")).collect();
+        let parameters: Vec<Value> =
+            names.map(|name| segment(name, "Taken by the task.")).chain([profile()]).collect();
         operation.insert("parameters".to_owned(), parameters.into());
         builder.operation(&path, method, &[task.name.as_str(), &plain, method], operation);
     }
@@ -131,6 +132,10 @@ fn operation(task: &Task, summary: &str, body: bool) -> Map<String, Value> {
         operation.insert("requestBody".to_owned(), json!({ "content": { "*/*": {} } }));
     }
     operation
+}
+
+fn profile() -> Value {
+    json!({ "$ref": "#/components/parameters/Unblock-Profile" })
 }
 
 fn segment(name: &str, description: &str) -> Value {
