@@ -40,6 +40,7 @@ use crate::invoke::Invoker;
 use crate::limits::KIB;
 use crate::registry::Registry;
 use crate::reload::Reloaded;
+use crate::traces::Traces;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
@@ -89,6 +90,8 @@ pub struct Doors {
     pub tokens: Option<Reloaded<Tokens>>,
     /// The certificate; without one HTTP is served in clear.
     pub tls: Option<Certificate>,
+    /// Who follows the callers' traces, if somebody does.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// What every handler may ask: the tasks, the way to run them, the settings, and whether the
@@ -101,6 +104,7 @@ pub struct Gateway {
     openapi: openapi::Cache,
     tokens: Option<Reloaded<Tokens>>,
     tls: Option<Certificate>,
+    traces: Option<Arc<Traces>>,
     rates: Option<rate::Rates>,
     draining: AtomicBool,
 }
@@ -114,7 +118,7 @@ impl Gateway {
         settings: Settings,
         doors: Doors,
     ) -> Arc<Self> {
-        let Doors { tokens, tls } = doors;
+        let Doors { tokens, tls, traces } = doors;
         Arc::new(Self {
             registry,
             invoker,
@@ -124,6 +128,7 @@ impl Gateway {
             openapi: openapi::Cache::default(),
             tokens,
             tls,
+            traces,
             draining: AtomicBool::new(false),
         })
     }

@@ -119,7 +119,7 @@ impl Lines {
             ($level:ident) => {
                 tracing::$level!(
                     target: "call",
-                    call.id = id,
+                    { call.id = id,
                     task.name = task,
                     task.function = function,
                     task.digest = &*record.digest,
@@ -140,7 +140,7 @@ impl Lines {
                     phase,
                     limit,
                     detail,
-                    cause,
+                    cause },
                     "call {id} of {task}: {outcome} after {total_ms} ms"
                 )
             };
@@ -179,12 +179,12 @@ impl Lines {
                 }
                 tracing::info!(
                     target: "guest",
-                    call.id = id,
+                    { call.id = id,
                     task.name = about.task,
                     task.function = function,
                     stream,
                     // Before the first line that is written.
-                    left_out_bytes = first.take(),
+                    left_out_bytes = first.take() },
                     "{}", shown(line)
                 );
             }
@@ -217,8 +217,7 @@ impl Lines {
         if good > 0 || failed > 0 {
             tracing::info!(
                 target: "call",
-                left_out.ok = good,
-                left_out.failed = failed,
+                { left_out.ok = good, left_out.failed = failed },
                 "left out the lines of {good} calls that went well and of {failed} others; --log-calls says how many are written"
             );
         }
@@ -226,7 +225,7 @@ impl Lines {
         if printed > 0 {
             tracing::info!(
                 target: "guest",
-                left_out.lines = printed,
+                { left_out.lines = printed },
                 "left out {printed} lines that guests printed: over {PRINTED_PER_SECOND} a second"
             );
         }

@@ -10,19 +10,24 @@
 //! | `record.rs` | what is kept of a call that has ended |
 //! | `figures.rs` | the numbers of one task, and its last calls |
 //! | `histogram.rs` | durations in buckets |
+//! | `lines.rs` | the log's lines about calls |
 
 pub mod figures;
 pub mod histogram;
+pub mod lines;
 pub mod live;
 pub mod record;
 
 pub use figures::{Counted, Figures, Phases, Tally};
 pub use histogram::Histogram;
+pub use lines::LogCalls;
 pub use record::{Outcome, Record, Words};
 
 use crate::error::{Error, Kind};
-use crate::runtime::Observed;
+use crate::runtime::{Observed, Printed};
 use crate::task::{Phase, Timing};
+use crate::traces;
+use lines::{About, Lines};
 use live::Live;
 use record::Shelf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -46,11 +51,13 @@ pub struct Settings {
     pub words_bytes: usize,
     /// Whether calls are counted in histograms by phase.
     pub histograms: bool,
+    /// Which calls are logged.
+    pub log_calls: LogCalls,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { records: 100, words_bytes: 16 << 20, histograms: true }
+        Self { records: 100, words_bytes: 16 << 20, histograms: true, log_calls: LogCalls::default() }
     }
 }
 
@@ -59,6 +66,7 @@ impl Default for Settings {
 pub struct Observer {
     settings: Settings,
     live: Live,
+    lines: Arc<Lines>,
     shelf: Shelf,
     phases: [Mutex<Phases<Histogram>>; PARTS],
 }
@@ -90,13 +98,19 @@ impl Observer {
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         let shelf = Shelf::new(settings.words_bytes);
-        Arc::new(Self { settings, live: Live::default(), shelf, phases: Default::default() })
+        let lines = Arc::new(Lines::new(settings.log_calls));
+        Arc::new(Self { settings, live: Live::default(), lines, shelf, phases: Default::default() })
     }
 
     /// The calls in flight.
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Tells the log what it was not told of calls yet. To be called at the end.
+    pub fn tell(&self) {
+        self.lines.tell();
     }
 
     /// The phases of all calls that have ended.
@@ -180,11 +194,59 @@ impl Seen {
         }
         self.figures.end(&self.function, &record);
         // Calls that were turned away would push out those that tell something.
-        if settings.records == 0 || turned_away(outcome, error) {
-            return;
+        let keeps = settings.records > 0 && !turned_away(outcome, error);
+        let printed = if keeps || self.observer.lines.printing() {
+            call.observed.printed(LINES_MAX, PRINTED_BYTES_MAX)
+        } else {
+            Printed::default()
+        };
+        self.log(&call.observed, &record, error, (&printed, call.arrived + total));
+        if let Some(trace) = call.observed.trace() {
+            trace.ended(&ended(&record));
         }
-        record.words = self.observer.shelf.put(words(&call.observed, error));
-        self.figures.keep(record, settings.records);
+        if keeps {
+            record.words = self.observer.shelf.put(words(printed, error));
+            self.figures.keep(record, settings.records);
+        }
+    }
+
+    /// What its guest printed, then the call: a line each.
+    fn log(
+        &self,
+        observed: &Observed,
+        record: &Record,
+        error: Option<&Error>,
+        (printed, now): (&Printed, Instant),
+    ) {
+        let lines = &self.observer.lines;
+        let takes = lines.takes(record.outcome, now);
+        let said = (printed.stdout.is_some() || printed.stderr.is_some()) && lines.printing();
+        if takes || said {
+            let trace = observed.trace().map(traces::Call::trace_id);
+            let about = About { task: self.figures.name().as_str(), record, error, trace };
+            if said {
+                lines.guest(&about, printed, now);
+            }
+            if takes {
+                Lines::call(&about);
+            }
+        }
+        lines.tell_soon();
+    }
+}
+
+/// The same for its trace.
+fn ended(record: &Record) -> traces::Ended {
+    traces::Ended {
+        started: record.started,
+        total: record.total,
+        timing: record.timing,
+        outcome: record.outcome.as_str(),
+        memory_bytes: record.memory_bytes,
+        received_bytes: record.received_bytes,
+        sent_bytes: record.sent_bytes,
+        slices: record.slices,
+        preemptions: record.preemptions,
     }
 }
 
@@ -215,8 +277,7 @@ fn turned_away(outcome: Outcome, error: Option<&Error>) -> bool {
 }
 
 /// What a call leaves in words.
-fn words(observed: &Observed, error: Option<&Error>) -> Words {
-    let printed = observed.printed(LINES_MAX, PRINTED_BYTES_MAX);
+fn words(printed: Printed, error: Option<&Error>) -> Words {
     let mut words = Words { stdout: printed.stdout, stderr: printed.stderr, ..Words::default() };
     if let Some(error) = error {
         words.phase = error.phase;

@@ -25,6 +25,7 @@ mod http_guest;
 mod imports;
 mod observed;
 mod outcome;
+mod outgoing;
 mod prepare;
 mod raw;
 mod room;
