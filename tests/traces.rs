@@ -3,7 +3,7 @@
 use crate::support::collector::{Collector, Span};
 use crate::support::process::{Program, unblock};
 use crate::support::upstream::Upstream;
-use crate::support::{Gateway, PATIENCE, Reply, Server, client, eventually, guest};
+use crate::support::{Gateway, LOADING, PATIENCE, Reply, Server, client, guest, until, until_within};
 use gateway::traces::{Protocol, Sampling, Settings};
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -52,7 +52,7 @@ async fn a_call_is_a_span_below_its_callers_with_a_child_for_each_phase() {
     let request = client().get(server.url("/twice/77777?")).header("traceparent", parent);
     let request = request.header("tracestate", "shop=1").header("x-request-id", "mine");
     assert_eq!(server.send(request).await.ok(), "155554");
-    let spans = collector.trace(&trace, SERVER);
+    let spans = collector.trace(&trace, SERVER).await;
     let call = only(&spans, "GET /twice/{n}");
     assert_eq!((call.parent.as_str(), call.state.as_str(), call.status), ("00f067aa0ba902b7", "shop=1", 0));
     for (attribute, value) in [
@@ -99,7 +99,7 @@ async fn a_failure_is_an_error_of_the_server_unless_it_is_the_callers() {
     ] {
         let (trace, parent) = began(digit, true);
         get(&server, path, &parent).await.problem(status, problem);
-        let spans = collector.trace(&trace, SERVER);
+        let spans = collector.trace(&trace, SERVER).await;
         let call = spans.iter().find(|span| span.kind == SERVER).unwrap();
         assert_eq!(call.of("http.response.status_code"), status.to_string());
         assert_eq!(call.of("unblock.outcome"), problem);
@@ -109,9 +109,9 @@ async fn a_failure_is_an_error_of_the_server_unless_it_is_the_callers() {
     let (trace, parent) = began('4', true);
     let request = client().get(server.url("/tasks/task/spin")).header("traceparent", parent);
     let caller = tokio::spawn(request.send());
-    eventually("it runs", || server.pool().running == 1);
+    until("it runs", async || server.pool().running == 1).await;
     caller.abort();
-    let spans = collector.trace(&trace, SERVER);
+    let spans = collector.trace(&trace, SERVER).await;
     let call = only(&spans, "GET /tasks/task/spin");
     assert_eq!((call.of("unblock.outcome"), call.of("http.response.status_code")), ("cancelled", ""));
 }
@@ -126,7 +126,7 @@ async fn the_caller_decides_whether_it_is_traced_else_the_gateway() {
     get(&server, "/tasks/task/double?0=1", "00-nonsense").await.ok();
     let (traced, parent) = began('6', true);
     get(&server, "/tasks/task/double?0=1", &parent).await.ok();
-    collector.trace(&traced, SERVER);
+    collector.trace(&traced, SERVER).await;
     let others: Vec<Span> = collector.spans().into_iter().filter(|span| span.trace != traced).collect();
     assert!(others.is_empty(), "{not}: {others:#?}");
 }
@@ -161,16 +161,17 @@ async fn a_guests_request_is_a_span_that_its_upstream_is_told_of() {
     let (collector, upstream) = (Collector::http(), Upstream::start());
     let server = traced(asking(&upstream), &collector, Sampling::default());
     let (trace, parent) = began('7', true);
-    fetch(&server, Some(&parent), &upstream.url("/hello?secret=1"), json!([])).await.ok();
-    let spans = collector.trace(&trace, SERVER);
+    fetch(&server, Some(&parent), &upstream.url("/hello"), json!([])).await.ok();
+    let spans = collector.trace(&trace, SERVER).await;
     let call = only(&spans, "POST /tasks/probe/fetch");
     let request = only(&spans, "GET");
     assert_eq!((request.kind, &request.parent), (CLIENT, &call.id));
     assert_eq!(told(&upstream), [format!("00-{trace}-{}-01", request.id)]);
+    let port = upstream.address.port().to_string();
     for (attribute, value) in [
         ("http.request.method", "GET"),
         ("server.address", "127.0.0.1"),
-        ("server.port", &upstream.address.port().to_string()),
+        ("server.port", &*port),
         ("url.scheme", "http"),
         ("http.response.status_code", "200"),
         ("error.type", ""),
@@ -178,34 +179,42 @@ async fn a_guests_request_is_a_span_that_its_upstream_is_told_of() {
         assert_eq!(request.of(attribute), value, "{request:#?}");
     }
     assert!(call.start <= request.start && request.end <= call.end, "{spans:#?}");
-    assert!(!format!("{spans:?}").contains("secret"));
+    assert!(
+        !format!("{spans:?}").contains("/hello"),
+        "what is asked for may be the caller's secret: {spans:#?}"
+    );
 
     // What the guest says of a span of its own in this trace is believed, of another trace is not.
     let (trace, parent) = began('8', true);
     let own = format!("00-{trace}-1111111111111111-01");
     fetch(&server, Some(&parent), &upstream.url("/hello"), json!([["traceparent", own]])).await.ok();
-    let spans = collector.trace(&trace, SERVER);
+    let spans = collector.trace(&trace, SERVER).await;
     let request = only(&spans, "GET");
     assert_eq!(request.parent, "1111111111111111");
     assert_eq!(told(&upstream), [format!("00-{trace}-{}-01", request.id)]);
     let (other, foreign) = began('a', true);
     let (trace, parent) = began('9', true);
     fetch(&server, Some(&parent), &upstream.url("/hello"), json!([["traceparent", foreign]])).await.ok();
-    let spans = collector.trace(&trace, SERVER);
+    let spans = collector.trace(&trace, SERVER).await;
     assert_eq!(only(&spans, "GET").parent, only(&spans, "POST /tasks/probe/fetch").id);
     assert!(told(&upstream)[0].contains(&trace) && collector.spans().iter().all(|span| span.trace != other));
 
     // Refused, failed, and answered with an error by a server.
+    let (nonsense, cut) = (upstream.url("/nonsense"), upstream.url("/cut"));
     for (digit, url, error, status) in [
         ('b', "http://api.example.com/", "HttpRequestDenied", ""),
-        ('c', &*upstream.url("/nonsense"), "HttpProtocolError", ""),
-        ('d', &*upstream.url("/cut"), "HttpResponseIncomplete", "200"),
+        ('c', &*nonsense, "HttpProtocolError", ""),
+        ('d', &*cut, "HttpResponseIncomplete", "200"),
     ] {
         let (trace, parent) = began(digit, true);
         fetch(&server, Some(&parent), url, json!([])).await.problem(422, "task-error");
-        let spans = collector.trace(&trace, SERVER);
+        let spans = collector.trace(&trace, SERVER).await;
         let request = only(&spans, "GET");
-        assert_eq!((request.of("http.response.status_code"), request.status), (status, ERROR), "{request:#?}");
+        assert_eq!(
+            (request.of("http.response.status_code"), request.status),
+            (status, ERROR),
+            "{request:#?}"
+        );
         assert!(!request.of("error.type").is_empty(), "{request:#?}");
         if digit != 'd' {
             assert_eq!(request.of("error.type"), error);
@@ -216,7 +225,10 @@ async fn a_guests_request_is_a_span_that_its_upstream_is_told_of() {
     let (trace, parent) = began('e', false);
     fetch(&server, Some(&parent), &upstream.url("/hello"), json!([])).await.ok();
     let told = told(&upstream);
-    assert!(told.len() == 1 && told[0].starts_with(&format!("00-{trace}-")) && told[0].ends_with("-00"), "{told:?}");
+    assert!(
+        told.len() == 1 && told[0].starts_with(&format!("00-{trace}-")) && told[0].ends_with("-00"),
+        "{told:?}"
+    );
     assert!(!told[0].contains("00f067aa0ba902b7"), "its parent is the call: {told:?}");
 }
 
@@ -229,7 +241,7 @@ async fn a_guest_of_http_is_told_of_the_call_it_serves() {
         let request = client().get(server.url(&format!("/tasks/{name}/a7/tell?q=8")));
         let request = request.header("traceparent", parent).header("tracestate", "shop=1");
         let reply = server.send(request).await;
-        let spans = collector.trace(&trace, SERVER);
+        let spans = collector.trace(&trace, SERVER).await;
         let call = spans.iter().find(|span| span.kind == SERVER).unwrap();
         assert_eq!(call.name, format!("GET /tasks/{name}/{{*path}}"));
         assert_eq!(call.of("http.response.status_code"), reply.status.to_string());
@@ -248,7 +260,7 @@ async fn without_a_collector_nothing_is_added_or_taken_off() {
     fetch(&server, Some(&parent), &upstream.url("/hello"), json!([])).await.ok();
     assert_eq!(told(&upstream), [""; 0]);
     fetch(&server, None, &upstream.url("/hello"), json!([["traceparent", parent]])).await.ok();
-    assert_eq!(told(&upstream), [parent.clone()]);
+    assert_eq!(told(&upstream), std::slice::from_ref(&parent));
     let text = get(&server, "/tasks/http-p2/tell", &parent).await.ok();
     assert!(text.contains(&format!("header traceparent: {parent}\n")), "{text}");
 }
@@ -263,10 +275,7 @@ async fn serve(folder: &tempfile::TempDir, variables: &[(&str, &str)], flags: &[
     let mut command = unblock();
     command.envs(variables.iter().copied());
     let program = Program::start_with(command, folder.path(), flags);
-    crate::support::until_within(crate::support::LOADING, "readiness", async || {
-        program.status("/readyz").await == Some(200)
-    })
-    .await;
+    until_within(LOADING, "readiness", async || program.status("/readyz").await == Some(200)).await;
     program
 }
 
@@ -274,8 +283,9 @@ async fn serve(folder: &tempfile::TempDir, variables: &[(&str, &str)], flags: &[
 async fn the_standard_variables_name_a_collector_and_what_waits_is_sent_at_the_end() {
     let folder = folder();
     for (protocol, collector) in [("grpc", Collector::grpc()), ("http/protobuf", Collector::http())] {
+        let url = collector.url();
         let variables = [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
             ("OTEL_SERVICE_NAME", "shop"),
             ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test"),
@@ -295,7 +305,8 @@ async fn the_standard_variables_name_a_collector_and_what_waits_is_sent_at_the_e
     }
     // The flag comes first, and says no.
     let collector = Collector::http();
-    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url())];
+    let url = collector.url();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];
     let mut program = serve(&folder, &variables, &["--traces", "off"]).await;
     assert_eq!(program.text("/tasks/task/double?0=4").await, "8");
     program.terminate();
@@ -328,6 +339,9 @@ async fn a_collector_that_refuses_or_hangs_harms_nobody() {
     }
 }
 
+/// Variables, flags, and what is told of them.
+type Mistake = (&'static [(&'static str, &'static str)], &'static [&'static str], &'static str);
+
 #[test]
 fn a_mistake_in_the_settings_of_traces_is_told_at_the_start() {
     let folder = folder();
@@ -336,8 +350,8 @@ fn a_mistake_in_the_settings_of_traces_is_told_at_the_start() {
         command.args(["serve", "--listen", "127.0.0.1:0", "--tasks"]).arg(folder.path()).args(flags);
         crate::support::process::ended(command.envs(variables.iter().copied()), b"")
     };
-    for (variables, flags, words) in [
-        (&[][..], &["--traces", "localhost:4317"][..], "--traces (or UNBLOCK_TRACES): found \"localhost:4317\""),
+    let cases: [Mistake; 6] = [
+        (&[], &["--traces", "localhost:4317"], "--traces (or UNBLOCK_TRACES): found \"localhost:4317\""),
         (&[], &["--traces", "https://collector"], "expected http://"),
         (
             &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://x"), ("OTEL_TRACES_SAMPLER", "some")],
@@ -359,7 +373,8 @@ fn a_mistake_in_the_settings_of_traces_is_told_at_the_start() {
             "OTEL_EXPORTER_OTLP_PROTOCOL: found \"http/json\"",
         ),
         (&[], &["--log-calls", "some"], "--log-calls (or UNBLOCK_LOG_CALLS): found \"some\""),
-    ] {
+    ];
+    for (variables, flags, words) in cases {
         let ended = serve(variables, flags);
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
         assert!(ended.stderr.contains(words), "{}", ended.stderr);

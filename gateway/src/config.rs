@@ -571,7 +571,8 @@ impl Config {
 }
 
 fn log_calls(text: &str) -> Result<LogCalls, String> {
-    let rate = |text: &str| text.strip_suffix("/s")?.parse::<u32>().ok().filter(|count| *count <= LOG_RATE_MAX);
+    let rate =
+        |text: &str| text.strip_suffix("/s")?.parse::<u32>().ok().filter(|count| *count <= LOG_RATE_MAX);
     match text {
         "all" => Ok(LogCalls::All),
         "failures" => Ok(LogCalls::Failures(0)),
@@ -596,7 +597,8 @@ impl Reader {
         let variable = |name: &str| variable(name).filter(|text| !text.is_empty());
         let either = |what: &str| {
             let of = |name: String| variable(&name).map(|text| (name, text));
-            of(format!("OTEL_EXPORTER_OTLP_TRACES_{what}")).or_else(|| of(format!("OTEL_EXPORTER_OTLP_{what}")))
+            of(format!("OTEL_EXPORTER_OTLP_TRACES_{what}"))
+                .or_else(|| of(format!("OTEL_EXPORTER_OTLP_{what}")))
         };
         let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"))
             || variable("OTEL_TRACES_EXPORTER").is_some_and(|text| text == "none");
@@ -649,7 +651,8 @@ fn collector(
     protocol: Option<traces::Protocol>,
     whole: bool,
 ) -> Result<(String, traces::Protocol), String> {
-    let expected = || format!("found {text:?}, expected a collector's URL, such as http://localhost:4317, or off");
+    let expected =
+        || format!("found {text:?}, expected a collector's URL, such as http://localhost:4317, or off");
     let mut url = url::Url::parse(text).map_err(|_| expected())?;
     match url.scheme() {
         "http" => {}
@@ -693,7 +696,10 @@ fn sampling(
             let text = argument.as_deref().unwrap_or("1");
             let part = text.parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part));
             part.ok_or_else(|| {
-                ("OTEL_TRACES_SAMPLER_ARG", format!("found {text:?}, expected a part from 0 to 1, such as 0.1"))
+                (
+                    "OTEL_TRACES_SAMPLER_ARG",
+                    format!("found {text:?}, expected a part from 0 to 1, such as 0.1"),
+                )
             })?
         }
         _ => {
@@ -874,5 +880,77 @@ fn cache_folder(text: Option<&str>) -> Result<Option<PathBuf>, String> {
         None => Ok(variable("XDG_CACHE_HOME")
             .or_else(|| variable("HOME").map(|home| home.join(".cache")))
             .map(|cache| cache.join("unblock"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traces::{Protocol, Sampling};
+
+    /// What a flag and variables make of the settings of traces.
+    fn traces(flag: Option<&str>, variables: &[(&str, &str)]) -> (Option<traces::Settings>, Vec<String>) {
+        let mut reader = Reader::default();
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let read = reader.traces(flag, variable);
+        (read, reader.mistakes)
+    }
+
+    #[test]
+    fn a_collectors_url_says_how_and_where_it_is_spoken_to() {
+        let base = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        for (flag, variables, endpoint, protocol) in [
+            (Some("http://a:4317"), &[][..], "http://a:4317/", Protocol::Grpc),
+            (Some("http://a:4318"), &[], "http://a:4318/v1/traces", Protocol::Http),
+            (Some("http://a/otlp/"), &[(base, "http://b")], "http://a/otlp/v1/traces", Protocol::Http),
+            (None, &[(base, "http://b:9")], "http://b:9/v1/traces", Protocol::Http),
+            (
+                None,
+                &[(base, "http://b"), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+                "http://b/",
+                Protocol::Grpc,
+            ),
+            (
+                None,
+                &[(base, "http://b"), ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/here")],
+                "http://c/here",
+                Protocol::Http,
+            ),
+        ] {
+            let (read, mistakes) = traces(flag, variables);
+            let read = read.map(|settings| (settings.endpoint, settings.protocol));
+            assert_eq!((read, mistakes), (Some((endpoint.to_owned(), protocol)), vec![]), "{variables:?}");
+        }
+        for (flag, variables) in [
+            (None, &[][..]),
+            (Some("off"), &[(base, "http://b")]),
+            (None, &[(base, "")]),
+            (None, &[(base, "http://b"), ("OTEL_TRACES_EXPORTER", "none")]),
+            (None, &[(base, "https://b"), ("OTEL_SDK_DISABLED", "TRUE")]),
+        ] {
+            assert_eq!(traces(flag, variables), (None, vec![]), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn which_calls_are_traced_is_said_by_the_standards_names() {
+        for (name, argument, parent, part) in [
+            ("always_on", "", false, 1.0),
+            ("always_off", "", false, 0.0),
+            ("traceidratio", "0.25", false, 0.25),
+            ("parentbased_always_on", "", true, 1.0),
+            ("parentbased_always_off", "", true, 0.0),
+            ("parentbased_traceidratio", "0.5", true, 0.5),
+        ] {
+            let argument = Some(argument.to_owned()).filter(|text| !text.is_empty());
+            assert_eq!(sampling(Some(name.to_owned()), argument), Ok(Sampling { parent, part }), "{name}");
+        }
+        assert_eq!(sampling(None, None), Ok(Sampling { parent: true, part: 1.0 }));
+        for (name, argument) in [("traceidratio", "1.5"), ("traceidratio", "x"), ("parentbased_jaeger", "1")]
+        {
+            assert!(sampling(Some(name.to_owned()), Some(argument.to_owned())).is_err(), "{name} {argument}");
+        }
     }
 }

@@ -3,14 +3,16 @@
 //! A server of its own for each, on hyper: what comes over the wire is decoded with the messages of the
 //! protocol's own definition.
 
-use super::eventually;
+use super::until;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use prost::Message as _;
@@ -104,9 +106,9 @@ impl Collector {
     }
 
     /// The spans of a trace, once the one of that kind is among them.
-    pub fn trace(&self, id: &str, kind: i32) -> Vec<Span> {
+    pub async fn trace(&self, id: &str, kind: i32) -> Vec<Span> {
         let of = || self.spans().into_iter().filter(|span| span.trace == id).collect::<Vec<_>>();
-        eventually("the trace's spans", || of().iter().any(|span| span.kind == kind));
+        until("the trace's spans", async || of().iter().any(|span| span.kind == kind)).await;
         of()
     }
 }
@@ -116,11 +118,8 @@ async fn take(
     grpc: bool,
     kept: Arc<Mutex<Vec<Span>>>,
 ) -> Result<Response<http_body_util::combinators::BoxBody<Bytes, Infallible>>, Infallible> {
-    let path = if grpc {
-        "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-    } else {
-        "/v1/traces"
-    };
+    let path =
+        if grpc { "/opentelemetry.proto.collector.trace.v1.TraceService/Export" } else { "/v1/traces" };
     assert_eq!((request.method().as_str(), request.uri().path()), ("POST", path));
     let kind = if grpc { "application/grpc" } else { "application/x-protobuf" };
     assert_eq!(request.headers()["content-type"], kind);
@@ -174,7 +173,8 @@ fn texts(pairs: Vec<KeyValue>) -> BTreeMap<String, String> {
         Any::BoolValue(truth) => truth.to_string(),
         other => format!("{other:?}"),
     };
-    let value = |pair: &KeyValue| pair.value.clone().and_then(|value| value.value).map(text).unwrap_or_default();
+    let value =
+        |pair: &KeyValue| pair.value.clone().and_then(|value| value.value).map(text).unwrap_or_default();
     pairs.iter().map(|pair| (pair.key.clone(), value(pair))).collect()
 }
 

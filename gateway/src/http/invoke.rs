@@ -265,7 +265,8 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let trace = gateway.traces.as_ref().map(|traces| {
         // A task with one function has its name for a route of its own.
-        let named = function.filter(|_| parts.uri.path().split('/').nth(3).is_some_and(|name| !name.is_empty()));
+        let named =
+            function.filter(|_| parts.uri.path().split('/').nth(3).is_some_and(|name| !name.is_empty()));
         let route = asked.route.as_deref().map_or_else(|| place(&task, named), str::to_owned);
         traces.begin(&of_trace(&parts, &route, &call, &task.version(), function))
     });

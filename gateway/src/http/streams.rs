@@ -90,18 +90,19 @@ pub async fn answer(
         traces.begin(&super::invoke::of_trace(&parts, &place.route, call, &task.version(), None))
     });
     let observed = Observed::of(Arc::clone(&call.0)).traced(trace.clone());
-    let response = match exchange(gateway, call, &task, &place, (parts, body), (&visitor.complaint, &observed)) {
-        Ok(exchange) => {
-            let visit = Visit { task, exchange, bodiless, wait, observed };
-            visited(gateway, call, visitor, visit).await
-        }
-        Err(error) => {
-            if let Some(trace) = &trace {
-                trace.failed(error.kind.slug());
+    let response =
+        match exchange(gateway, call, &task, &place, (parts, body), (&visitor.complaint, &observed)) {
+            Ok(exchange) => {
+                let visit = Visit { task, exchange, bodiless, wait, observed };
+                visited(gateway, call, visitor, visit).await
             }
-            context(call, &task, None).respond(&error)
-        }
-    };
+            Err(error) => {
+                if let Some(trace) = &trace {
+                    trace.failed(error.kind.slug());
+                }
+                context(call, &task, None).respond(&error)
+            }
+        };
     if let Some(trace) = trace {
         trace.answered(response.status().as_u16());
     }
@@ -359,8 +360,12 @@ mod tests {
 
     #[test]
     fn a_path_becomes_arguments() {
-        let place =
-            |rest: &str| Place { prefix: String::new(), rest: rest.to_owned(), route: "/".into(), pairs: None };
+        let place = |rest: &str| Place {
+            prefix: String::new(),
+            rest: rest.to_owned(),
+            route: "/".into(),
+            pairs: None,
+        };
         assert_eq!(path_arguments(&place("/")).expect("none"), Vec::<String>::new());
         assert_eq!(path_arguments(&place("/a/b%2Fc/%20")).expect("three"), ["a", "b/c", " "]);
     }

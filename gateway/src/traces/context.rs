@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn what_a_caller_says_is_carried_on() {
-        let span = parent(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2, c=3")]).unwrap();
+        let span =
+            parent(&[("traceparent", PARENT), ("tracestate", "a=1"), ("tracestate", "b=2, c=3")]).unwrap();
         assert_eq!(span.trace_id().to_string(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(span.span_id().to_string(), "b7ad6b7169203331");
         assert!(span.is_sampled() && span.is_remote());

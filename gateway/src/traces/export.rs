@@ -87,7 +87,8 @@ pub(super) fn start(settings: &Settings, resource: &Resource) -> Result<(Queue, 
                 Err(message) => return drop(told.send(Err(message))),
             };
             let _ = told.send(Ok(()));
-            let sender = Sender { exporter, endpoint: settings.endpoint, lost: counted, told: Told::default() };
+            let sender =
+                Sender { exporter, endpoint: settings.endpoint, lost: counted, told: Told::default() };
             sender.run(queued, stop).await;
         });
         // A look-up that hangs holds nobody up.
@@ -110,7 +111,8 @@ fn exporter(settings: &Settings, resource: &Resource) -> Result<SpanExporter, St
             .with_protocol(opentelemetry_otlp::Protocol::HttpBinary)
             .build(),
     };
-    let mut exporter = built.map_err(|error| format!("traces cannot be sent to {}: {error}", settings.endpoint))?;
+    let mut exporter =
+        built.map_err(|error| format!("traces cannot be sent to {}: {error}", settings.endpoint))?;
     exporter.set_resource(resource);
     Ok(exporter)
 }
@@ -218,7 +220,13 @@ impl Sender {
             return;
         }
         self.told = Told { lost, last: Some(Instant::now()) };
-        tracing::warn!(spans, cause, endpoint = self.endpoint, "{spans} spans did not reach {}: {cause}", self.endpoint);
+        tracing::warn!(
+            spans,
+            cause,
+            endpoint = self.endpoint,
+            "{spans} spans did not reach {}: {cause}",
+            self.endpoint
+        );
     }
 }
 

@@ -130,7 +130,8 @@ fn provider(queue: Queue, resource: Resource, sampling: Sampling) -> SdkTracerPr
 /// Who tells. The library reads the standard variables; the name is the settings'.
 fn resource(settings: &Settings) -> Resource {
     let found = Resource::builder().build().get(&Key::from_static_str("service.name"));
-    let named = found.map(|name| name.as_str().into_owned()).filter(|name| !name.starts_with("unknown_service"));
+    let named =
+        found.map(|name| name.as_str().into_owned()).filter(|name| !name.starts_with("unknown_service"));
     let name = settings.service.clone().or(named).unwrap_or_else(|| SERVICE.to_owned());
     Resource::builder()
         .with_service_name(name)
