@@ -25,6 +25,7 @@ const RANKS: [(&str, u8); 25] = [
     ("access", 1),
     ("reload", 1),
     ("tls", 1),
+    ("traces", 1),
     ("values", 1),
     ("allocator", 0),
     ("error", 0),
@@ -36,16 +37,17 @@ const RANKS: [(&str, u8); 25] = [
 ];
 
 /// Words that only some modules may contain, and why.
-const FENCES: [(&str, &[&str], &str); 9] = [
+const FENCES: [(&str, &[&str], &str); 10] = [
     ("wasmtime::", &["runtime", "values"], "only the runtime and the value mapping know the engine"),
     ("wasmtime_wasi::", &["runtime"], "only the runtime knows WASI"),
     ("unblock_host", &["runtime"], "the store's data is the runtime's"),
+    ("opentelemetry", &["traces"], "everybody else sees a call that is traced"),
     ("axum::", &["http"], "only the edge knows the web framework"),
     ("StatusCode", &["http"], "status codes are chosen at the edge"),
     ("env::var", &["config", "cli"], "the environment is read in one place"),
     (
         "SystemTime",
-        &["access", "observe", "registry", "http/access.rs", "http/probes.rs", "runtime/cache.rs"],
+        &["access", "observe", "registry", "traces", "http/access.rs", "http/probes.rs", "runtime/cache.rs"],
         "the clock may jump; durations are measured with Instant",
     ),
     ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),

@@ -1,8 +1,8 @@
 //! The composition root: builds the layers, starts them, and drains them in a stated order.
 //!
 //! Start: engine → pool → registry (which loads the tasks) → listener → HTTP. Stop: readiness off
-//! and no new calls → runs get the grace → runs are stopped → connections are closed → threads are
-//! joined. Knows how the parts fit together, and nothing of requests.
+//! and no new calls → runs get the grace → runs are stopped → connections are closed → traces
+//! are sent → threads are joined. Knows how the parts fit together, and nothing of requests.
 
 use crate::access::Tokens;
 use crate::config::Config;
@@ -15,16 +15,21 @@ use crate::registry::{Loader, Registry, share_limits};
 use crate::reload::Reloaded;
 use crate::runtime::{ExtraImports, Memory, Notes, Prepared, Runtime, Sampler, Sink, TICK};
 use crate::task::TaskName;
+use crate::telemetry;
+use crate::traces::Traces;
 use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unblock_pool::{Pool, Share, Stop};
 
 /// How long connections get to finish their last response once no run is left.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(2);
+
+/// How long traces get to be sent at the end, if so much is left of the grace, and in any case.
+const TRACES_TIME: std::ops::Range<Duration> = Duration::from_secs(1)..Duration::from_secs(5);
 
 /// How long abandoned work (a compile under way, a file operation) may hold up the end.
 const THREADS_GRACE: Duration = Duration::from_millis(500);
@@ -106,6 +111,7 @@ pub struct Server {
     core: Core,
     registry: Arc<Registry>,
     gateway: Arc<Gateway>,
+    traces: Option<Arc<Traces>>,
     grace: Duration,
     stop: watch::Sender<bool>,
     serving: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
@@ -127,7 +133,8 @@ fn doors(config: &Config) -> anyhow::Result<Doors> {
     let tls = config.tls.clone().map(|files| {
         Reloaded::open("certificate", files.paths(), move || files.read()).map_err(anyhow::Error::msg)
     });
-    Ok(Doors { tokens: tokens.map(opened).transpose()?, tls: tls.transpose()? })
+    let traces = config.traces.as_ref().map(Traces::start).transpose().map_err(anyhow::Error::msg)?;
+    Ok(Doors { tokens: tokens.map(opened).transpose()?, tls: tls.transpose()?, traces })
 }
 
 /// Starts everything. Returns once the port is bound; tasks load in the background.
@@ -162,6 +169,7 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
     let registry = Registry::open(config.registry.clone(), Arc::new(loader))?;
     let doors = doors(config)?;
     let (secured, guarded) = (doors.tls.is_some(), doors.tokens.is_some());
+    let traces = doors.traces.clone();
     let gateway = Gateway::new(Arc::clone(&registry), Arc::clone(&core.invoker), config.http.clone(), doors);
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
@@ -188,6 +196,7 @@ pub fn start(config: &Config, extra: Option<ExtraImports>) -> anyhow::Result<Ser
         core,
         registry,
         gateway,
+        traces,
         grace: config.grace,
         stop,
         serving: Some(serving),
@@ -254,6 +263,7 @@ impl Server {
         tokio.spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             tracing::warn!("second signal: stopping at once");
+            telemetry::flush();
             std::process::exit(EXIT_FORCED);
         });
         drop(_entered);
@@ -268,6 +278,7 @@ impl Server {
 
     fn drain(&mut self) {
         let Some(tokio) = self.tokio.take() else { return };
+        let begun = Instant::now();
         self.gateway.drain();
         self.core.pool.close();
         let idle = self.core.pool.idle();
@@ -285,6 +296,11 @@ impl Server {
         if let Some(serving) = self.serving.take() {
             let _ = tokio.block_on(async { tokio::time::timeout(CONNECTIONS_GRACE, serving).await });
         }
+        if let Some(traces) = &self.traces {
+            let left = grace.saturating_sub(begun.elapsed());
+            traces.stop(left.clamp(TRACES_TIME.start, TRACES_TIME.end));
+        }
+        self.core.invoker.observer().tell();
         tracing::info!("stopped");
         tokio.shutdown_timeout(THREADS_GRACE);
     }

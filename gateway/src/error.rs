@@ -304,6 +304,8 @@ pub struct Fields {
     pub allow: Option<String>,
     /// How to show who asks, for the `WWW-Authenticate` header.
     pub challenge: Option<String>,
+    /// The line of the call that failed tells of it; the log needs no other.
+    pub told: bool,
 }
 
 impl Error {
@@ -326,6 +328,7 @@ impl Error {
             retry_after: None,
             allow: None,
             challenge: None,
+            told: false,
         }))
     }
 

@@ -26,7 +26,7 @@
 //! | 4 | [`registry`] | wasmtime types |
 //! | 3 | [`observe`] | who looks |
 //! | 2 | [`runtime`] | axum, files, the queue's order |
-//! | 1 | [`values`], [`access`], [`reload`], [`tls`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
+//! | 1 | [`values`], [`access`], [`reload`], [`tls`], [`traces`], the crate `unblock_pool`, [`new`] (`unblock new`) | each other |
 //! | 0 | [`error`], [`exchange`], [`grants`], [`limits`], [`task`], [`telemetry`] | every framework but tracing |
 
 pub mod access;
@@ -50,4 +50,5 @@ pub mod runtime;
 pub mod task;
 pub mod telemetry;
 pub mod tls;
+pub mod traces;
 pub mod values;

@@ -12,6 +12,7 @@
     reason = "tests fail by panicking"
 )]
 
+pub mod collector;
 pub mod crowd;
 
 pub mod guests;

@@ -8,7 +8,7 @@ use crate::files::Open;
 use crate::grants::{Grants, Refusal, Refused};
 use crate::http::Http;
 use crate::limiter::Limiter;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Watch};
 use crate::pipe::{Input, Pipe};
 use crate::progress::Progress;
 use crate::sockets::Sockets;
@@ -153,6 +153,11 @@ impl Host {
     pub fn set_program(&mut self, program: Program) {
         self.asks_at_start = program.asks_at_start;
         self.program = Some(program);
+    }
+
+    /// Has somebody told of each outgoing request. To be called before the guest runs.
+    pub fn watch_requests(&mut self, watch: Arc<dyn Watch>) {
+        self.http.outgoing().watch(watch);
     }
 
     /// What the run asked for and was not granted.

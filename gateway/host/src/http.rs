@@ -19,6 +19,10 @@ impl Http {
     pub(crate) fn new(outgoing: Outgoing) -> Self {
         Self { ctx: WasiHttpCtx::new(), outgoing }
     }
+
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
 }
 
 impl WasiHttpView for Host {

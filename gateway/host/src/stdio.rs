@@ -29,6 +29,15 @@ struct Kept {
     dropped: u64,
 }
 
+/// The last lines of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// The lines, without the last one's end.
+    pub text: String,
+    /// Bytes that were written before them.
+    pub before_bytes: u64,
+}
+
 impl Ring {
     fn push(&self, new: &[u8]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -43,6 +52,12 @@ impl Ring {
     /// The last `lines_max` lines as text, at most `bytes_max` bytes; `None` if nothing was written.
     #[must_use]
     pub fn tail(&self, lines_max: usize, bytes_max: usize) -> Option<String> {
+        self.last(lines_max, bytes_max).map(|tail| tail.text)
+    }
+
+    /// As [`Ring::tail`], with the number of bytes that were written before.
+    #[must_use]
+    pub fn last(&self, lines_max: usize, bytes_max: usize) -> Option<Tail> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.bytes.is_empty() {
             return None;
@@ -52,7 +67,9 @@ impl Ring {
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.trim_end().lines().collect();
         let first = lines.len().saturating_sub(lines_max);
-        Some(lines.get(first..).unwrap_or_default().join("\n"))
+        let left_out: usize = lines.iter().take(first).map(|line| line.len() + 1).sum();
+        let before_bytes = kept.dropped + skip as u64 + left_out as u64;
+        Some(Tail { text: lines.get(first..).unwrap_or_default().join("\n"), before_bytes })
     }
 }
 
@@ -119,6 +136,9 @@ mod tests {
             ring.push(format!("line {line}\n").as_bytes());
         }
         assert_eq!(ring.tail(2, 1000).as_deref(), Some("line 19998\nline 19999"));
+        let written: usize = (0..20_000).map(|line: u32| format!("line {line}\n").len()).sum();
+        let before = (written - "line 19998\nline 19999\n".len()) as u64;
+        assert_eq!(ring.last(2, 1000).map(|tail| tail.before_bytes), Some(before));
         let kept = ring.0.lock().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(kept.bytes.len(), RING_BYTES_MAX);
         assert!(kept.dropped > 100_000);

@@ -201,7 +201,9 @@ fn serve(flags: &Flags) -> ExitCode {
     if let Err(message) = telemetry::install(config.log_format, Some(&config.log), colours()) {
         return fail(EXIT_USAGE, format!("--log (or UNBLOCK_LOG): {message}"));
     }
-    match app::start(&config, None).and_then(app::Server::run_until_signalled) {
+    let served = app::start(&config, None).and_then(app::Server::run_until_signalled);
+    telemetry::flush();
+    match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_FAILED, format!("{error:#}")),
     }
@@ -226,7 +228,9 @@ fn local(mut flags: Box<Flags>, command: impl FnOnce(Config) -> ExitCode) -> Exi
             }
             config.engine.runs = Runs { count: LOCAL_RUNS, ..config.engine.runs };
             config.nice = 0;
-            command(config)
+            let code = command(config);
+            telemetry::flush();
+            code
         }
         Err(mistakes) => fail(EXIT_USAGE, mistakes.to_string().trim_end()),
     }

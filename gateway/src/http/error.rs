@@ -1,8 +1,8 @@
 //! An [`Error`] as a response: the status of each kind, and the problem document (RFC 9457).
 //!
 //! The only file that gives errors status codes, by matches without a wildcard, so a new kind does
-//! not compile until it has one. It also writes the one log line of a failed call, at a level that
-//! says who has to act. How a call fails is not known here.
+//! not compile until it has one. It also writes the log line of a request that failed before it became a
+//! call, at a level that says who has to act. How a call fails is not known here.
 
 use super::id::CallId;
 use crate::error::{Blame, Error, Kind};
@@ -101,9 +101,12 @@ impl<'a> Context<'a> {
         document
     }
 
-    /// One line per failure. The detail may repeat what a caller or a guest sent, which is never
+    /// One line per failure, unless the call's own line tells of it. The detail may repeat what a caller or a guest sent, which is never
     /// logged, so only those about the gateway itself are.
     pub fn log(&self, error: &Error) {
+        if error.told {
+            return;
+        }
         let (title, problem) = (error.kind.title(), error.kind.slug());
         let call = self.call.as_str();
         let (task, function) = (self.task, self.function);

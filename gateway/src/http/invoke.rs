@@ -18,10 +18,12 @@ use crate::invoke::{Call, Finished, Visit};
 use crate::registry::{RouteMatch, Snapshot, Task};
 use crate::runtime::{Answer, Observed};
 use crate::task::{self, Arguments, Format, TaskName, Timing};
+use crate::traces;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{ALLOW, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -43,6 +45,8 @@ const QUOTE_CHARS_MAX: usize = 200;
 struct Asked {
     task: Arc<Task>,
     function: usize,
+    /// The manifest's route that led here.
+    route: Option<Arc<str>>,
     pairs: Vec<(String, String)>,
 }
 
@@ -164,11 +168,12 @@ async fn route(
         return Context::of(&call).respond(&error);
     }
     let error = match found {
-        RouteMatch::Found { task, function: Some(function), pairs } => {
-            return answer(&gateway, call, Ok(Asked { task, function, pairs }), request).await;
+        RouteMatch::Found { task, function: Some(function), path, pairs } => {
+            let asked = Asked { task, function, route: Some(path), pairs };
+            return answer(&gateway, call, Ok(asked), request).await;
         }
-        RouteMatch::Found { task, function: None, pairs } => {
-            let place = Place::route(path, pairs);
+        RouteMatch::Found { task, function: None, path: route, pairs } => {
+            let place = Place::route(path, route, pairs);
             return streams::answer(&gateway, &call, task, place, request).await;
         }
         RouteMatch::MethodNotAllowed { allow } if method == Method::OPTIONS => {
@@ -199,7 +204,7 @@ fn find(snapshot: &Snapshot, path: &str) -> Result<Asked, Missing> {
     let (task, function) = segments(path)?;
     let task = Arc::clone(snapshot.task(&task)?);
     match task.prepared.find(function.as_deref()) {
-        Ok(function) => Ok(Asked { task, function, pairs: Vec::new() }),
+        Ok(function) => Ok(Asked { task, function, route: None, pairs: Vec::new() }),
         Err(error) => Err(Missing { error, task: Some(task.name.clone()) }),
     }
 }
@@ -261,11 +266,55 @@ async fn answer(
     let task = Arc::clone(&asked.task);
     let function = task.prepared.functions.get(asked.function).map(|function| function.name.as_str());
     let context = Context { call: &call, task: Some(task.name.as_str()), function };
+    let (parts, body) = request.into_parts();
+    let trace = gateway.traces.as_ref().map(|traces| {
+        // A task with one function has its name for a route of its own.
+        let named =
+            function.filter(|_| parts.uri.path().split('/').nth(3).is_some_and(|name| !name.is_empty()));
+        let route = asked.route.as_deref().map_or_else(|| place(&task, named), str::to_owned);
+        traces.begin(&of_trace(&parts, &route, &call, &task.version(), function))
+    });
     let mut ran = None;
-    let result = run(gateway, &context, asked, request, &mut ran).await;
-    let mut response = result.unwrap_or_else(|error| context.respond(&error));
+    let result = run(gateway, &context, asked, (parts, body), trace.as_ref(), &mut ran).await;
+    let mut response = result.unwrap_or_else(|error| {
+        if let Some(trace) = &trace {
+            trace.failed(error.kind.slug());
+        }
+        context.respond(&error)
+    });
+    if let Some(trace) = &trace {
+        trace.answered(response.status().as_u16());
+    }
     describe(response.headers_mut(), &task, ran);
     response
+}
+
+/// The path that leads to a function of a task, or to the task.
+fn place(task: &Task, function: Option<&str>) -> String {
+    match function {
+        Some(function) => format!("/tasks/{}/{function}", task.name),
+        None => format!("/tasks/{}", task.name),
+    }
+}
+
+/// What the trace of a call begins with.
+pub fn of_trace<'a>(
+    parts: &'a Parts,
+    route: &'a str,
+    call: &'a CallId,
+    task: &'a str,
+    function: Option<&'a str>,
+) -> traces::Asked<'a> {
+    traces::Asked {
+        method: &parts.method,
+        headers: &parts.headers,
+        version: parts.version,
+        tls: streams::under_tls(parts),
+        route,
+        id: call.as_str(),
+        task,
+        function,
+    }
 }
 
 /// What a call that was made says on its response, beside the result.
@@ -279,11 +328,11 @@ async fn run(
     gateway: &Gateway,
     context: &Context<'_>,
     asked: Asked,
-    request: Request,
+    (parts, body): (Parts, Body),
+    trace: Option<&traces::Call>,
     ran: &mut Option<Ran>,
 ) -> Result<Response<Body>, Error> {
-    let Asked { task, function: index, mut pairs } = asked;
-    let (parts, body) = request.into_parts();
+    let Asked { task, function: index, mut pairs, .. } = asked;
     let prepared = Arc::clone(&task.prepared);
     let Some(function) = prepared.functions.get(index) else {
         return Err(Error::internal(anyhow::anyhow!("task {} has no function {index}", task.name)));
@@ -297,7 +346,7 @@ async fn run(
     query::pairs(parts.uri.query(), &mut pairs)?;
     let wait = prefer::wait(&parts.headers);
     let visitor = Visitor::of(&parts.headers, Some(&function.name));
-    let observed = Observed::of(Arc::clone(&context.call.0));
+    let observed = Observed::of(Arc::clone(&context.call.0)).traced(trace.cloned());
     // The charge for the body is held until the call ends.
     let (body, _charge) = if function.body_stream.is_some() && body::flows(&parts.headers, &body)? {
         let complaint = visitor.complaint.clone();

@@ -43,6 +43,7 @@ use crate::limits::KIB;
 use crate::observe::Answers;
 use crate::registry::Registry;
 use crate::reload::Reloaded;
+use crate::traces::Traces;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get};
@@ -93,6 +94,8 @@ pub struct Doors {
     pub tokens: Option<Reloaded<Tokens>>,
     /// The certificate; without one HTTP is served in clear.
     pub tls: Option<Certificate>,
+    /// Who follows the callers' traces, if somebody does.
+    pub traces: Option<Arc<Traces>>,
 }
 
 /// What every handler may ask: the tasks, the way to run them, the settings, and whether the
@@ -106,6 +109,7 @@ pub struct Gateway {
     answers: Answers,
     tokens: Option<Reloaded<Tokens>>,
     tls: Option<Certificate>,
+    traces: Option<Arc<Traces>>,
     rates: Option<rate::Rates>,
     profiled: Arc<Semaphore>,
     draining: AtomicBool,
@@ -120,7 +124,7 @@ impl Gateway {
         settings: Settings,
         doors: Doors,
     ) -> Arc<Self> {
-        let Doors { tokens, tls } = doors;
+        let Doors { tokens, tls, traces } = doors;
         Arc::new(Self {
             registry,
             invoker,
@@ -132,6 +136,7 @@ impl Gateway {
             tokens,
             tls,
             profiled: profiles::places(),
+            traces,
             draining: AtomicBool::new(false),
         })
     }

@@ -53,6 +53,8 @@ pub struct Place {
     pub prefix: String,
     /// What follows, as it came: it starts with `/`.
     pub rest: String,
+    /// What of the path is the same for all requests, with the names of parameters for the rest.
+    pub route: Arc<str>,
     /// The parameters of a route's path, decoded.
     pub pairs: Option<Vec<(String, String)>>,
 }
@@ -63,12 +65,13 @@ impl Place {
         let prefix = format!("/tasks/{}", task.name);
         let rest = path.strip_prefix("/tasks/").unwrap_or_default();
         let rest = rest.split_once('/').map_or_else(|| "/".to_owned(), |(_, rest)| format!("/{rest}"));
-        Self { prefix, rest, pairs: None }
+        let route = format!("{prefix}/{{*path}}").into();
+        Self { prefix, rest, route, pairs: None }
     }
 
     /// At a manifest's route.
-    pub fn route(path: &str, pairs: Vec<(String, String)>) -> Self {
-        Self { prefix: String::new(), rest: path.to_owned(), pairs: Some(pairs) }
+    pub fn route(path: &str, route: Arc<str>, pairs: Vec<(String, String)>) -> Self {
+        Self { prefix: String::new(), rest: path.to_owned(), route, pairs: Some(pairs) }
     }
 }
 
@@ -83,19 +86,32 @@ pub async fn answer(
     let bodiless = request.method() == Method::HEAD;
     let wait = prefer::wait(request.headers());
     let visitor = Visitor::of(request.headers(), None);
-    let observed = Observed::of(Arc::clone(&call.0));
-    let profiling = Profiling::of(gateway, request.headers(), request.extensions());
+    let (parts, body) = request.into_parts();
+    let trace = gateway.traces.as_ref().map(|traces| {
+        traces.begin(&super::invoke::of_trace(&parts, &place.route, call, &task.version(), None))
+    });
+    let observed = Observed::of(Arc::clone(&call.0)).traced(trace.clone());
+    let profiling = Profiling::of(gateway, &parts.headers, &parts.extensions);
     let ready = profiling.and_then(|profiling| {
-        let asked = exchange(gateway, call, &task, &place, request, (&visitor.complaint, &observed))?;
+        let asked = exchange(gateway, call, &task, &place, (parts, body), (&visitor.complaint, &observed))?;
         Ok((asked, profiling.unzip()))
     });
-    match ready {
+    let response = match ready {
         Ok((exchange, (profiling, profiled))) => {
             let visit = Visit { task, exchange, bodiless, wait, observed, profiled };
             visited(gateway, call, visitor, visit, profiling).await
         }
-        Err(error) => context(call, &task, None).respond(&error),
+        Err(error) => {
+            if let Some(trace) = &trace {
+                trace.failed(error.kind.slug());
+            }
+            context(call, &task, None).respond(&error)
+        }
+    };
+    if let Some(trace) = trace {
+        trace.answered(response.status().as_u16());
     }
+    response
 }
 
 /// Who asks, as far as the answer depends on it.
@@ -176,15 +192,17 @@ fn exchange(
     call: &CallId,
     task: &Task,
     place: &Place,
-    request: Request,
+    (mut parts, body): (Parts, Body),
     (complaint, observed): (&Complaint, &Observed),
 ) -> Result<Exchange, Error> {
-    let (mut parts, body) = request.into_parts();
     let body = Inflow::open(body, &task.limits, &gateway.settings, complaint.clone(), observed.clone())?;
     take_off(&mut parts.headers);
     parts.headers.remove(UNBLOCK_PROFILE);
     if let Some(id) = call.header() {
         parts.headers.insert(X_REQUEST_ID, id);
+    }
+    if let Some(trace) = observed.trace() {
+        trace.write(&mut parts.headers);
     }
     match task.prepared.kind {
         task::Kind::Command => command(task, place, &parts, body),
@@ -253,7 +271,7 @@ fn command(task: &Task, place: &Place, parts: &Parts, input: Stream) -> Result<E
 }
 
 /// Whether the request came under TLS.
-fn under_tls(parts: &Parts) -> bool {
+pub fn under_tls(parts: &Parts) -> bool {
     parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls)
 }
 
@@ -362,7 +380,12 @@ mod tests {
 
     #[test]
     fn a_path_becomes_arguments() {
-        let place = |rest: &str| Place { prefix: String::new(), rest: rest.to_owned(), pairs: None };
+        let place = |rest: &str| Place {
+            prefix: String::new(),
+            rest: rest.to_owned(),
+            route: "/".into(),
+            pairs: None,
+        };
         assert_eq!(path_arguments(&place("/")).expect("none"), Vec::<String>::new());
         assert_eq!(path_arguments(&place("/a/b%2Fc/%20")).expect("three"), ["a", "b/c", " "]);
     }

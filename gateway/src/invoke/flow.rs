@@ -84,7 +84,7 @@ impl Body {
     }
 
     /// Stops the run and tells why.
-    fn stop(&mut self, error: &Error) {
+    fn stop(&mut self, error: &mut Error) {
         if let Some(Hold { end, late, .. }) = self.run.take() {
             end.failed(error);
             late(error);
@@ -124,15 +124,15 @@ impl http_body::Body for Body {
                     hold.end.observed.sent(bytes);
                 }
                 if let Some(most) = self.stream_bytes_max.filter(|most| self.seen > *most) {
-                    let error = too_long(most);
-                    self.stop(&error);
+                    let mut error = too_long(most);
+                    self.stop(&mut error);
                     return self.fail(error, cx);
                 }
                 self.note();
                 Poll::Ready(Some(Ok(frame)))
             }
-            Some(Err(error)) => {
-                self.stop(&error);
+            Some(Err(mut error)) => {
+                self.stop(&mut error);
                 self.fail(error, cx)
             }
             None if self.fate.broken() => match ready!(self.poll_broken(cx)) {

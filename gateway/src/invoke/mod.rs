@@ -213,9 +213,10 @@ impl Invoker {
         let (permit, charge) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
-                let (error, waited) = (error.at(Phase::Queue), arrived.elapsed());
+                let (mut error, waited) = (error.at(Phase::Queue), arrived.elapsed());
                 let timing = Timing { queue: waited, ..Timing::default() };
                 seen.end(observe::End { error: Some(&error), timing, level: 0 });
+                error.told = true;
                 return Err(Refusal { error, waited });
             }
         };
@@ -297,7 +298,7 @@ struct End {
 impl End {
     fn of<T>(self, outcome: Outcome<Done<T>>) -> Finished<T> {
         let Self { seen, task, limits, observed, admission } = self;
-        let (result, mut timing, report) = match outcome {
+        let (mut result, mut timing, report) = match outcome {
             Ok((done, report)) => (done.result, done.timing, report),
             Err((Ended::Stopped(why), report)) => {
                 let mut error = observed.take_stopped().unwrap_or_else(|| stopped(why, &limits));
@@ -321,12 +322,16 @@ impl End {
         timing.queue = admission + report.queue;
         timing.cpu = report.cpu;
         seen.end(observe::End { error: result.as_ref().err(), timing, level: report.level });
+        if let Err(error) = &mut result {
+            error.told = true;
+        }
         Finished { result, timing }
     }
 
     /// The call has failed, whatever becomes of its run.
-    fn failed(self, error: &Error) {
+    fn failed(self, error: &mut Error) {
         let timing = Timing { queue: self.admission, ..Timing::default() };
         self.seen.end(observe::End { error: Some(error), timing, level: 0 });
+        error.told = true;
     }
 }

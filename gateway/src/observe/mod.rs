@@ -14,11 +14,13 @@
 //! | `samples.rs` | where the guests of each task spend their time |
 //! | `profile.rs` | where the guest of one call does |
 //! | `stacks.rs`, `flame.rs` | stacks as a tree, and as a flame graph |
+//! | `lines.rs` | the log's lines about calls |
 
 pub mod answers;
 pub mod figures;
 pub mod flame;
 pub mod histogram;
+pub mod lines;
 pub mod live;
 pub mod profile;
 pub mod record;
@@ -28,11 +30,14 @@ pub mod stacks;
 pub use answers::{Answered, Answers};
 pub use figures::{Counted, Figures, Phases, Tally};
 pub use histogram::Histogram;
+pub use lines::LogCalls;
 pub use record::{Outcome, Record, Words};
 
 use crate::error::{Error, Kind};
-use crate::runtime::Observed;
+use crate::runtime::{Observed, Printed};
 use crate::task::{Phase, Timing};
+use crate::traces;
+use lines::{About, Lines};
 use live::Live;
 use record::Shelf;
 use samples::Samples;
@@ -59,11 +64,19 @@ pub struct Settings {
     pub histograms: bool,
     /// Samples of guests' stacks per second, of all tasks together.
     pub samples_per_second: u32,
+    /// Which calls are logged.
+    pub log_calls: LogCalls,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { records: 100, words_bytes: 16 << 20, histograms: true, samples_per_second: 200 }
+        Self {
+            records: 100,
+            words_bytes: 16 << 20,
+            histograms: true,
+            samples_per_second: 200,
+            log_calls: LogCalls::default(),
+        }
     }
 }
 
@@ -73,6 +86,7 @@ pub struct Observer {
     settings: Settings,
     live: Live,
     samples: Arc<Samples>,
+    lines: Arc<Lines>,
     shelf: Shelf,
     phases: [Mutex<Phases<Histogram>>; PARTS],
 }
@@ -104,10 +118,12 @@ impl Observer {
     #[must_use]
     pub fn new(settings: Settings) -> Arc<Self> {
         let shelf = Shelf::new(settings.words_bytes);
+        let lines = Arc::new(Lines::new(settings.log_calls));
         Arc::new(Self {
             settings,
             live: Live::default(),
             samples: Arc::default(),
+            lines,
             shelf,
             phases: Default::default(),
         })
@@ -129,6 +145,11 @@ impl Observer {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Tells the log what it was not told of calls yet. To be called at the end.
+    pub fn tell(&self) {
+        self.lines.tell();
     }
 
     /// The phases of all calls that have ended.
@@ -212,11 +233,59 @@ impl Seen {
         }
         self.figures.end(&self.function, &record);
         // Calls that were turned away would push out those that tell something.
-        if settings.records == 0 || turned_away(outcome, error) {
-            return;
+        let keeps = settings.records > 0 && !turned_away(outcome, error);
+        let printed = if keeps || self.observer.lines.printing() {
+            call.observed.printed(LINES_MAX, PRINTED_BYTES_MAX)
+        } else {
+            Printed::default()
+        };
+        self.log(&call.observed, &record, error, (&printed, call.arrived + total));
+        if let Some(trace) = call.observed.trace() {
+            trace.ended(&ended(&record));
         }
-        record.words = self.observer.shelf.put(words(&call.observed, error));
-        self.figures.keep(record, settings.records);
+        if keeps {
+            record.words = self.observer.shelf.put(words(printed, error));
+            self.figures.keep(record, settings.records);
+        }
+    }
+
+    /// What its guest printed, then the call: a line each.
+    fn log(
+        &self,
+        observed: &Observed,
+        record: &Record,
+        error: Option<&Error>,
+        (printed, now): (&Printed, Instant),
+    ) {
+        let lines = &self.observer.lines;
+        let takes = lines.takes(record.outcome, now);
+        let said = (printed.stdout.is_some() || printed.stderr.is_some()) && lines.printing();
+        if takes || said {
+            let trace = observed.trace().map(traces::Call::trace_id);
+            let about = About { task: self.figures.name().as_str(), record, error, trace };
+            if said {
+                lines.guest(&about, printed, now);
+            }
+            if takes {
+                Lines::call(&about);
+            }
+        }
+        lines.tell_soon();
+    }
+}
+
+/// The same for its trace.
+fn ended(record: &Record) -> traces::Ended {
+    traces::Ended {
+        started: record.started,
+        total: record.total,
+        timing: record.timing,
+        outcome: record.outcome.as_str(),
+        memory_bytes: record.memory_bytes,
+        received_bytes: record.received_bytes,
+        sent_bytes: record.sent_bytes,
+        slices: record.slices,
+        preemptions: record.preemptions,
     }
 }
 
@@ -247,8 +316,7 @@ fn turned_away(outcome: Outcome, error: Option<&Error>) -> bool {
 }
 
 /// What a call leaves in words.
-fn words(observed: &Observed, error: Option<&Error>) -> Words {
-    let printed = observed.printed(LINES_MAX, PRINTED_BYTES_MAX);
+fn words(printed: Printed, error: Option<&Error>) -> Words {
     let mut words = Words { stdout: printed.stdout, stderr: printed.stderr, ..Words::default() };
     if let Some(error) = error {
         words.phase = error.phase;

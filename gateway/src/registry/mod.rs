@@ -138,6 +138,8 @@ pub enum RouteMatch {
         task: Arc<Task>,
         /// Index of the function in its [`Prepared::functions`]; `None` for a task of streams.
         function: Option<usize>,
+        /// The route's path, with `{parameters}`.
+        path: Arc<str>,
         /// The path's parameters, percent-decoded, in order.
         pairs: Vec<(String, String)>,
     },
@@ -185,7 +187,12 @@ impl Snapshot {
             routes::Found::Nothing => RouteMatch::None,
             routes::Found::OtherMethods(allow) => RouteMatch::MethodNotAllowed { allow },
             routes::Found::Route(target, pairs) => match self.tasks.get(&target.task) {
-                Some(task) => RouteMatch::Found { task: Arc::clone(task), function: target.function, pairs },
+                Some(task) => RouteMatch::Found {
+                    task: Arc::clone(task),
+                    function: target.function,
+                    path: Arc::clone(&target.path),
+                    pairs,
+                },
                 None => RouteMatch::None,
             },
         }

@@ -196,6 +196,8 @@ pub struct Target {
     pub task: TaskName,
     /// Index of its function; `None` for a task of streams.
     pub function: Option<usize>,
+    /// The pattern, with its own names of the parameters.
+    pub path: Arc<str>,
     /// The names of the path's parameters, from left to right.
     params: Arc<[String]>,
 }
@@ -229,6 +231,7 @@ impl Table {
             let target = Target {
                 task: task.clone(),
                 function,
+                path: pattern.to_string().into(),
                 params: pattern.params().map(str::to_owned).collect(),
             };
             let at = methods.entry(pattern.key()).or_default();

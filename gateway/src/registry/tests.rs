@@ -177,7 +177,7 @@ fn fails(snapshot: &Snapshot, file: &str) -> bool {
 
 fn found(snapshot: &Snapshot, method: &str, path: &str) -> Option<String> {
     match snapshot.route(method, path) {
-        RouteMatch::Found { task, function, pairs } => {
+        RouteMatch::Found { task, function, pairs, .. } => {
             Some(format!("{}.{} {pairs:?}", task.name, task.prepared.functions[function?].name))
         }
         RouteMatch::MethodNotAllowed { .. } | RouteMatch::None => None,

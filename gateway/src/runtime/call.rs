@@ -83,8 +83,8 @@ impl Start {
         let Resolved { mut given, request, stream } = arguments::resolve(function, arguments)?;
         let progress = observed.progress.clone();
         let limiter = Limiter::new(limits.memory, charge, RUN_OVERHEAD_BYTES, progress.clone());
-        let host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
-        observed.begin(&run, &host);
+        let mut host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
+        observed.begin(&run, &mut host);
         let mut store = runtime.store(host, &limits, run, sampling);
 
         let fail = |error: wasmtime::Error, store: &Store<Host>, phase| {

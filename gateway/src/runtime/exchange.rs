@@ -114,8 +114,8 @@ impl StartExchange {
         let (asked, request) = Asked::of(&prepared, exchange)?;
         let progress = observed.progress.clone();
         let limiter = Limiter::new(limits.memory, charge, RUN_OVERHEAD_BYTES, progress.clone());
-        let host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
-        observed.begin(&run, &host);
+        let mut host = Host::new(run.clone(), limiter, limits.output, request, progress, granted.0);
+        observed.begin(&run, &mut host);
         let mut store = runtime.store(host, &limits, run, sampling);
         let watch = fate.watch();
         let ended = match (&prepared.module, asked) {

@@ -26,6 +26,7 @@ mod imports;
 mod names;
 mod observed;
 mod outcome;
+mod outgoing;
 mod prepare;
 mod raw;
 mod room;

@@ -3,7 +3,9 @@
 //! A run's own result is lost when the pool stops it, so the error that unwound the guest, with its
 //! backtrace, is left here for whoever asked. Shared between the caller's side and the run.
 
+use super::outgoing::Traced;
 use crate::error::Error;
+use crate::traces::Call;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use unblock_host::{Host, Progress, Ring};
@@ -14,6 +16,7 @@ use unblock_pool::{Glance, Run};
 pub struct Observed {
     id: Arc<str>,
     pub(super) progress: Progress,
+    trace: Option<Call>,
     seen: Arc<Seen>,
 }
 
@@ -40,6 +43,10 @@ pub struct Printed {
     pub stdout: Option<String>,
     /// To its standard error.
     pub stderr: Option<String>,
+    /// Bytes of standard output before that.
+    pub stdout_before_bytes: u64,
+    /// Bytes of standard error before that.
+    pub stderr_before_bytes: u64,
 }
 
 impl Observed {
@@ -47,6 +54,18 @@ impl Observed {
     #[must_use]
     pub fn of(id: Arc<str>) -> Self {
         Self { id, ..Self::default() }
+    }
+
+    /// The same, as a part of a trace.
+    #[must_use]
+    pub fn traced(self, trace: Option<Call>) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// Its trace, if calls are traced.
+    #[must_use]
+    pub fn trace(&self) -> Option<&Call> {
+        self.trace.as_ref()
     }
 
     /// The call's id; empty if nobody gave it one.
@@ -77,8 +96,15 @@ impl Observed {
     #[must_use]
     pub fn printed(&self, lines_max: usize, bytes_max: usize) -> Printed {
         let Some(begun) = self.seen.run.get() else { return Printed::default() };
-        let tail = |ring: &Ring| ring.tail(lines_max, bytes_max);
-        Printed { stdout: tail(&begun.stdout), stderr: tail(&begun.stderr) }
+        let last = |ring: &Ring| ring.last(lines_max, bytes_max).map(|tail| (tail.text, tail.before_bytes));
+        let (stdout, stdout_before_bytes) = last(&begun.stdout).unzip();
+        let (stderr, stderr_before_bytes) = last(&begun.stderr).unzip();
+        Printed {
+            stdout,
+            stderr,
+            stdout_before_bytes: stdout_before_bytes.unwrap_or(0),
+            stderr_before_bytes: stderr_before_bytes.unwrap_or(0),
+        }
     }
 
     /// So many bytes of the request have come.
@@ -105,7 +131,10 @@ impl Observed {
     }
 
     /// The run has its first slice.
-    pub(super) fn begin(&self, run: &Run, host: &Host) {
+    pub(super) fn begin(&self, run: &Run, host: &mut Host) {
+        if let Some(trace) = &self.trace {
+            host.watch_requests(Arc::new(Traced(trace.clone())));
+        }
         let begun = Begun { run: run.clone(), stdout: host.stdout.clone(), stderr: host.stderr.clone() };
         // A second one would be another run's, which has an `Observed` of its own.
         let _ = self.seen.run.set(begun);

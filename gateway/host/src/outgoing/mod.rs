@@ -9,9 +9,11 @@
 mod address;
 mod connect;
 mod exchange;
+mod watch;
 
 pub(crate) use address::is_public;
 pub(crate) use connect::look_up;
+pub use watch::{Watch, Watched};
 
 use crate::grants::{Grants, Refusal, Refused, Target};
 use exchange::Timeouts;
@@ -69,11 +71,17 @@ pub(crate) struct Outgoing {
     refused: Refused,
     /// Free connections; made with the first request.
     free: Option<Arc<Semaphore>>,
+    watch: Option<Arc<dyn Watch>>,
 }
 
 impl Outgoing {
     pub(crate) fn new(grants: Arc<Grants>, refused: Refused) -> Self {
-        Self { grants, refused, free: None }
+        Self { grants, refused, free: None, watch: None }
+    }
+
+    /// Tells of each request from now on.
+    pub(crate) fn watch(&mut self, watch: Arc<dyn Watch>) {
+        self.watch = Some(watch);
     }
 }
 
@@ -84,17 +92,22 @@ impl WasiHttpHooks for Outgoing {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answer> + Send> {
-        let checked = check(&self.grants, &self.refused, request);
+        let (mut head, body) = request.into_parts();
+        let watched = self.watch.as_ref().map(|watch| watch.begins(&mut head));
+        let checked = check(&self.grants, &self.refused, Request::from_parts(head, body));
         let free = self.free.get_or_insert_with(|| Arc::new(Semaphore::new(CONNECTIONS_MAX)));
         let permit = Arc::clone(free).try_acquire_owned();
         let (grants, refused) = (Arc::clone(&self.grants), self.refused.clone());
         Box::new(async move {
-            let (peer, request) = checked?;
-            let permit = permit.map_err(|_| Error::ConnectionLimitReached)?;
-            let timeouts = timeouts(options);
-            let by = Instant::now() + timeouts.connect;
-            let stream = connect::connect(&peer, by, &grants, &refused).await?;
-            exchange::exchange(stream, request, timeouts, by, permit).await
+            let answer = async move {
+                let (peer, request) = checked?;
+                let permit = permit.map_err(|_| Error::ConnectionLimitReached)?;
+                let timeouts = timeouts(options);
+                let by = Instant::now() + timeouts.connect;
+                let stream = connect::connect(&peer, by, &grants, &refused).await?;
+                exchange::exchange(stream, request, timeouts, by, permit).await
+            };
+            watch::follow(answer.await, watched)
         })
     }
 }
