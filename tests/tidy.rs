@@ -44,7 +44,7 @@ const FENCES: [(&str, &[&str], &str); 9] = [
     ("env::var", &["config", "cli"], "the environment is read in one place"),
     (
         "SystemTime",
-        &["access", "observe", "registry", "http/access.rs", "http/probes.rs", "runtime/cache.rs"],
+        &["access", "observe", "registry", "http/access.rs", "http/events.rs", "http/probes.rs", "runtime/cache.rs"],
         "the clock may jump; durations are measured with Instant",
     ),
     ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),
@@ -58,6 +58,7 @@ const FENCES: [(&str, &[&str], &str); 9] = [
             "access",
             "reload",
             "tls",
+            "observe/resident.rs",
             "runtime/cache.rs",
             "runtime/engine.rs",
         ],

@@ -178,6 +178,10 @@ impl Admission {
         wake_all(wakers);
     }
 
+    pub(crate) fn runs_max(&self) -> usize {
+        self.runs_max
+    }
+
     pub(crate) fn stats(&self) -> AdmissionStats {
         let state = self.lock();
         AdmissionStats {

@@ -13,6 +13,8 @@ mod compress;
 mod docs;
 mod error;
 mod etag;
+mod events;
+mod files;
 mod h2;
 mod id;
 mod inflow;
@@ -20,6 +22,7 @@ mod invoke;
 mod manage;
 mod negotiate;
 mod openapi;
+mod page;
 mod prefer;
 mod probes;
 mod problems;
@@ -27,6 +30,7 @@ mod query;
 mod rate;
 mod server;
 mod socket;
+mod state;
 mod streams;
 mod tasks;
 mod timing;
@@ -102,6 +106,7 @@ pub struct Gateway {
     tokens: Option<Reloaded<Tokens>>,
     tls: Option<Certificate>,
     rates: Option<rate::Rates>,
+    watch: events::Watch,
     draining: AtomicBool,
 }
 
@@ -115,6 +120,7 @@ impl Gateway {
         doors: Doors,
     ) -> Arc<Self> {
         let Doors { tokens, tls } = doors;
+        let watch = events::Watch::new(invoker.pool().workers());
         Arc::new(Self {
             registry,
             invoker,
@@ -124,6 +130,7 @@ impl Gateway {
             openapi: openapi::Cache::default(),
             tokens,
             tls,
+            watch,
             draining: AtomicBool::new(false),
         })
     }
@@ -154,11 +161,14 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/tasks", get(tasks::list))
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one))
+        .route("/state", get(events::state))
+        .route("/events", get(events::events))
         .method_not_allowed_fallback(probes::other_method)
         .route_layer(from_fn_with_state(Arc::clone(&gateway), access::read));
     Router::new()
         .merge(read)
-        .route("/", get(probes::hello))
+        .route("/", get(page::root))
+        .route("/page/{file}", get(page::file))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
         .route("/docs", get(docs::docs))

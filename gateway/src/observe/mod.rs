@@ -10,15 +10,24 @@
 //! | `record.rs` | what is kept of a call that has ended |
 //! | `figures.rs` | the numbers of one task, and its last calls |
 //! | `histogram.rs` | durations in buckets |
+//! | `window.rs` | the last two minutes, sampled |
+//! | `sight.rs` | the calls in flight at one moment: who is on which worker, the oldest, their processor time |
+//! | `resident.rs` | the memory of this process |
 
 pub mod figures;
 pub mod histogram;
 pub mod live;
 pub mod record;
+mod resident;
+pub mod sight;
+pub mod window;
 
 pub use figures::{Counted, Figures, Phases, Tally};
 pub use histogram::Histogram;
 pub use record::{Outcome, Record, Words};
+pub use resident::resident_bytes;
+pub use sight::Sight;
+pub use window::Window;
 
 use crate::error::{Error, Kind};
 use crate::runtime::Observed;

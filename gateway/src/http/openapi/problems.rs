@@ -20,6 +20,8 @@ pub enum Place {
     Page,
     /// What concerns all tasks.
     Read,
+    /// The same as it goes on.
+    Watch,
     /// One call.
     Record,
     /// A change of a task.
@@ -29,8 +31,16 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [Place; 7] =
-        [Place::Call, Place::Task, Place::Page, Place::Read, Place::Record, Place::Manage, Place::Own];
+    const ALL: [Place; 8] = [
+        Place::Call,
+        Place::Task,
+        Place::Page,
+        Place::Read,
+        Place::Watch,
+        Place::Record,
+        Place::Manage,
+        Place::Own,
+    ];
 
     /// The start of its components' names.
     fn name(self) -> &'static str {
@@ -39,6 +49,7 @@ impl Place {
             Place::Task => "Task",
             Place::Page => "Page",
             Place::Read => "Read",
+            Place::Watch => "Watch",
             Place::Record => "Record",
             Place::Manage => "Manage",
             Place::Own => "Own",
@@ -53,12 +64,12 @@ impl Place {
             Kind::BadModule => matches!(self, Place::Call | Place::Task),
             Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page),
             Kind::UnknownCall => self == Place::Record,
+            Kind::QueueFull => matches!(self, Place::Call | Place::Manage | Place::Watch),
             Kind::PreconditionFailed | Kind::RefusedModule => self == Place::Manage,
             Kind::BadArguments
             | Kind::RequestTimeout
             | Kind::InputTooLarge
             | Kind::UnsupportedMediaType
-            | Kind::QueueFull
             | Kind::MemoryFull
             | Kind::Draining
             | Kind::Internal => matches!(self, Place::Call | Place::Manage),
