@@ -52,7 +52,9 @@ async fn a_call_that_ended_leaves_its_sizes_and_times_and_nothing_of_its_caller(
     let told = server.get(&format!("/calls/{id}")).await.json();
     assert_eq!((told["id"].as_str(), told["phase"].as_str()), (Some(id), Some("run")));
     assert_eq!(told["backtrace"], failed["backtrace"]);
-    assert!(told["backtrace"].as_array().unwrap().iter().any(|frame| frame.as_str().unwrap().contains("deep")));
+    assert!(
+        told["backtrace"].as_array().unwrap().iter().any(|frame| frame.as_str().unwrap().contains("deep"))
+    );
     let all = server.get("/tasks/faulty/-/calls").await.text() + &server.get("/calls/mine-1").await.text();
     assert!(!all.contains("77777") && !all.contains("155554") && !all.contains("secret"), "{all}");
 
@@ -96,8 +98,12 @@ async fn what_waits_is_told_from_what_runs() {
     let callers = [get("/sleep/60"), get("/tasks/loops/endless"), get("/tasks/loops/endless")];
     let states = async || -> Vec<String> {
         let calls = server.get("/calls").await.json();
-        let mut states: Vec<String> =
-            calls["calls"].as_array().unwrap().iter().map(|call| call["state"].as_str().unwrap().to_owned()).collect();
+        let mut states: Vec<String> = calls["calls"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|call| call["state"].as_str().unwrap().to_owned())
+            .collect();
         states.sort();
         states
     };
@@ -142,6 +148,9 @@ async fn a_streamed_call_is_counted_in_both_directions() {
     assert_eq!(reply.ok().len(), 300_000);
     until("its end", async || !ended(&server, "flow").await.is_empty()).await;
     let call = ended(&server, "flow").await.remove(0);
-    assert_eq!((call["received_bytes"].as_u64(), call["sent_bytes"].as_u64()), (Some(300_000), Some(300_000)));
+    assert_eq!(
+        (call["received_bytes"].as_u64(), call["sent_bytes"].as_u64()),
+        (Some(300_000), Some(300_000))
+    );
     assert_eq!((call["function"].as_str(), call["outcome"].as_str()), (Some("upper"), Some("ok")));
 }

@@ -25,7 +25,13 @@ pub struct Flags {
     #[arg(long, env = "UNBLOCK_RECORDS", value_name = "N", default_value = "100", help_heading = "Server")]
     pub records: String,
     /// Whether the phases of calls are counted for /metrics: on or off.
-    #[arg(long, env = "UNBLOCK_METRICS", value_name = "SWITCH", default_value = "on", help_heading = "Server")]
+    #[arg(
+        long,
+        env = "UNBLOCK_METRICS",
+        value_name = "SWITCH",
+        default_value = "on",
+        help_heading = "Server"
+    )]
     pub metrics: String,
     /// Address and port to listen on.
     #[arg(

@@ -1,11 +1,12 @@
-//! The command line: `serve`, `run`, `check`, `new`, `token`. Parses, hands over, and turns ends into exit codes.
+//! The command line: `serve`, `run`, `check`, `new`, `token`, `top`. Parses, hands over, and turns ends into exit codes.
 //!
 //! `run` makes one local call (`run.rs`); `check` judges a file without calling it. Flags of the server
-//! are read in `config.rs`. Knows no HTTP.
+//! are read in `config.rs`. Knows no HTTP, but for what `top` asks a gateway that runs elsewhere.
 
 mod grants;
 mod run;
 mod token;
+mod top;
 
 use crate::app::{self, TaskLoader};
 use crate::config::{Config, Flags};
@@ -130,6 +131,12 @@ Examples:
         #[arg(long, env = "UNBLOCK_TASKS", value_name = "DIR", default_value = "tasks")]
         tasks: PathBuf,
     },
+    /// Watch a gateway in the terminal: what runs, what waits, what fails, which task is slow.
+    #[command(after_help = "Examples:
+  unblock top
+  unblock top https://tasks.example --token read.token
+  unblock top --once | grep primes               one look as text")]
+    Top(top::TopFlags),
     /// Make, list and revoke the tokens that `serve --tokens` asks callers for.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -159,6 +166,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Check { file, json, flags } => local(flags, |config| check(config, &file, json)),
         Command::New { name, lang, tasks } => create(&name, lang, &tasks),
+        Command::Top(flags) => top::run(&flags),
         Command::Token(command) => token::run(command),
     }
 }

@@ -183,7 +183,10 @@ fn told(task: &Task, record: &Record) -> Value {
         put("stderr", json!(words.stderr));
         if failed {
             put("phase", json!(words.phase.map(|phase| phase.as_str())));
-            put("limit", json!(words.limit.as_ref().map(|(name, value)| json!({ "name": name, "value": value }))));
+            put(
+                "limit",
+                json!(words.limit.as_ref().map(|(name, value)| json!({ "name": name, "value": value }))),
+            );
             put("backtrace", json!(words.backtrace));
         }
     }

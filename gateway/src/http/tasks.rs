@@ -22,7 +22,6 @@ use axum::extract::{Request, State};
 use axum::http::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// `GET /tasks`
 pub async fn list(State(gateway): State<Arc<Gateway>>) -> Response<Body> {

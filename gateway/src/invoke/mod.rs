@@ -70,12 +70,7 @@ pub struct Invoker {
 impl Invoker {
     /// An invoker over a runtime, a pool and the memory that calls may hold together.
     #[must_use]
-    pub fn new(
-        runtime: Arc<Runtime>,
-        pool: Arc<Pool>,
-        memory: Arc<Memory>,
-        observer: Arc<Observer>,
-    ) -> Self {
+    pub fn new(runtime: Arc<Runtime>, pool: Arc<Pool>, memory: Arc<Memory>, observer: Arc<Observer>) -> Self {
         Self { runtime, pool, memory, observer }
     }
 

@@ -134,10 +134,12 @@ fn calls(builder: &mut Builder, name: &Value) {
         "schema": { "type": "string", "minLength": 1 },
     });
     let either = json!({ "anyOf": [schema("LiveCall"), schema("EndedCall")] });
-    let found = vec![("200", ok("application/json", either, "What is known of it, and what its guest printed."))];
+    let found =
+        vec![("200", ok("application/json", either, "What is known of it, and what its guest printed."))];
     let one = operation("One call, in flight or among the last ones", vec![id], found, Place::Record);
     builder.operation("/calls/{id}", "get", &["calls", "one"], one);
-    let found = vec![("200", json("TaskCalls", "Those in flight and the last ones that ended, the newest first."))];
+    let found =
+        vec![("200", json("TaskCalls", "Those in flight and the last ones that ended, the newest first."))];
     let of_task = operation("The calls of a task", vec![name.clone()], found, Place::Task);
     builder.operation("/tasks/{task}/-/calls", "get", &["calls", "task"], of_task);
 }
