@@ -109,7 +109,7 @@ struct Pool<'a> {
 struct Held {
     held_bytes: u64,
     budget_bytes: u64,
-    resident_bytes: Option<u64>,
+    resident_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -179,7 +179,7 @@ pub fn write(window: &Window, moment: &Moment<'_>, tick: bool) -> Vec<u8> {
         memory: Held {
             held_bytes: moment.memory.held_bytes(),
             budget_bytes: moment.memory.bytes_max(),
-            resident_bytes: resident_bytes(),
+            resident_bytes: resident_bytes().unwrap_or_default(),
         },
         workers: sight.map_or_else(
             || (0..moment.workers).map(|_| None).collect(),

@@ -396,7 +396,7 @@ fn state_schema(failure: &Value) -> Value {
             "waiting": said(count(), "Calls that wait for a slot."),
             "slices_per_s": number(), "preemptions_per_s": number(), "demotions_per_s": number(),
         })),
-        "memory": object(json!({ "held_bytes": count(), "budget_bytes": count(), "resident_bytes": maybe() })),
+        "memory": object(json!({ "held_bytes": count(), "budget_bytes": count(), "resident_bytes": count() })),
         "workers": said(list(or_null(worker)), "What each worker does, by its number."),
         "in_flight": count(),
         "calls": said(list(schema("LiveCall")), "The oldest twenty in flight."),

@@ -61,8 +61,7 @@ function tiles() {
     meters.workers.set(busy / pool.workers);
     set("slots", `${number(pool.permits)} of ${number(pool.runs_max)}`, `${count(pool.waiting, "call")} wait for one`);
     meters.slots.set(pool.permits / pool.runs_max);
-    const resident = memory.resident_bytes === null ? "" : `, ${bytes(memory.resident_bytes)} resident`;
-    set("memory", bytes(memory.held_bytes), `of ${bytes(memory.budget_bytes)}${resident}`);
+    set("memory", bytes(memory.held_bytes), `of ${bytes(memory.budget_bytes)}, ${bytes(memory.resident_bytes)} resident`);
     meters.memory.set(memory.held_bytes / memory.budget_bytes);
   };
   return { node, update };
