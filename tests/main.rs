@@ -35,6 +35,7 @@ mod new;
 mod openapi;
 mod outgoing;
 mod outgoing_p3;
+mod page;
 mod samples;
 mod sdk;
 mod streams;

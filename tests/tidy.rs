@@ -44,7 +44,15 @@ const FENCES: [(&str, &[&str], &str); 9] = [
     ("env::var", &["config", "cli"], "the environment is read in one place"),
     (
         "SystemTime",
-        &["access", "observe", "registry", "http/access.rs", "http/events.rs", "http/probes.rs", "runtime/cache.rs"],
+        &[
+            "access",
+            "observe",
+            "registry",
+            "http/access.rs",
+            "http/events.rs",
+            "http/probes.rs",
+            "runtime/cache.rs",
+        ],
         "the clock may jump; durations are measured with Instant",
     ),
     ("spawn_blocking", &[], "blocking work belongs to guests, on the pool"),

@@ -104,7 +104,7 @@ try {
     const asked = token && message.text().includes("status of 401");
     const gone = restarting && message.text().includes("ERR_");
     // The form shows problems; the browser tells of their status besides.
-    const answered = /status of (4|5)\d\d/.test(message.text()) && /\/(tasks|calls)\//.test(message.location().url ?? "");
+    const answered = /status of (4|5)\d\d/.test(message.text()) && /\/(tasks|calls|sleep)\//.test(message.location().url ?? "");
     if (message.type() === "error" && !asked && !gone && !answered) complaints.push(`${message.text()} ${message.location().url ?? ""}`);
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
@@ -198,7 +198,7 @@ try {
   for (const scheme of ["light", "dark"]) {
     await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     await sound(page, `a task, ${scheme}`);
-    await shot(page, `task-${scheme}`, true);
+    await shot(page, `task-${scheme}`);
   }
   await phone(page, "task-phone");
 
@@ -259,6 +259,8 @@ async function replace(page, selector, value) {
 }
 
 async function shot(page, name, whole = false) {
+  await page.evaluate(() => window.scrollTo(0, 0));
+  // What moves has come to rest.
   await new Promise((resolve) => setTimeout(resolve, 700));
   const folder = images && !token ? images : ".";
   await page.screenshot({ path: `${folder}/${name}.png`, fullPage: whole });

@@ -108,10 +108,32 @@ mod tests {
 
     #[test]
     fn only_the_listed_paths_are_open() {
-        for path in ["/", "/livez", "/readyz", "/docs", "/docs/start.js", "/page/app.js", "/problems", "/problems/trap"] {
+        for path in [
+            "/",
+            "/livez",
+            "/readyz",
+            "/docs",
+            "/docs/start.js",
+            "/page/app.js",
+            "/problems",
+            "/problems/trap",
+        ] {
             assert!(open(path), "{path}");
         }
-        for path in ["", "//", "/tasks", "/openapi.json", "/metrics", "/docsx", "/page", "/state", "/events", "/livez/", "*", "/LIVEZ"] {
+        for path in [
+            "",
+            "//",
+            "/tasks",
+            "/openapi.json",
+            "/metrics",
+            "/docsx",
+            "/page",
+            "/state",
+            "/events",
+            "/livez/",
+            "*",
+            "/LIVEZ",
+        ] {
             assert!(!open(path), "{path}");
         }
     }

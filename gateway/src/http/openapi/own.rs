@@ -18,12 +18,7 @@ pub fn add(builder: &mut Builder) {
     builder.tag(TAG, "The gateway itself: what is loaded, and whether it is well.");
     let text = |description: &str| ok("text/plain", json!({ "type": "string" }), description);
     for (path, id, summary, response) in [
-        (
-            "/",
-            "hello",
-            "Greets, and says the time in seconds; browsers get the live page",
-            greeting(),
-        ),
+        ("/", "hello", "Greets, and says the time in seconds; browsers get the live page", greeting()),
         ("/livez", "live", "Whether the process answers", text("It does.")),
         (
             "/problems",
@@ -102,7 +97,8 @@ pub fn add(builder: &mut Builder) {
 
 /// The greeting, and what browsers get in its place.
 fn greeting() -> Value {
-    let mut greeting = ok("text/plain", json!({ "type": "string" }), "`Hello, world` and the seconds since 1970.");
+    let mut greeting =
+        ok("text/plain", json!({ "type": "string" }), "`Hello, world` and the seconds since 1970.");
     if let Some(content) = greeting.get_mut("content").and_then(Value::as_object_mut) {
         content.insert("text/html".to_owned(), json!({ "schema": { "type": "string" } }));
     }
@@ -111,7 +107,8 @@ fn greeting() -> Value {
 
 /// What happens.
 fn state(builder: &mut Builder) {
-    let now = vec![("200", ok("application/json", schema("State"), "The last sample, and the last two minutes."))];
+    let now =
+        vec![("200", ok("application/json", schema("State"), "The last sample, and the last two minutes."))];
     let now = operation("What happens now", vec![], now, Place::Read);
     builder.operation("/state", "get", &["state"], now);
     let description = "Server-sent events, without end: first `state` (the document of `/state`), then `tick` twice a second: \
@@ -328,11 +325,8 @@ pub fn schemas() -> Map<String, Value> {
         "warnings": list(text()),
         "counts": object(json!({ "calls": count(), "errors": count(), "cancelled": count(), "running": count() })),
     }));
-    let mut schemas = Map::from_iter([
-        ("Tasks".to_owned(), tasks),
-        ("Task".to_owned(), task),
-        ("State".to_owned(), state),
-    ]);
+    let mut schemas =
+        Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task), ("State".to_owned(), state)]);
     schemas.extend(call_schemas());
     schemas
 }

@@ -30,7 +30,7 @@ export function lines(node, bin, { series, logarithmic, told }) {
     const axis = { stroke: colour("muted"), font: FONT, grid: { stroke: colour("grid"), width: 1 }, ticks: { show: false } };
     return {
       ...size(),
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
@@ -38,10 +38,11 @@ export function lines(node, bin, { series, logarithmic, told }) {
         y: logarithmic ? { distr: 3, range: decades } : { range: (_, __, most) => [0, roof(most)] },
       },
       axes: [
-        { ...axis, size: 22, gap: 2, values: (_, at) => at.map(ago), splits: () => [-120, -90, -60, -30, 0] },
+        { ...axis, size: 28, gap: 6, values: (_, at) => at.map(ago), splits: () => [-120, -90, -60, -30, 0] },
         {
-          ...axis, size: 52, gap: 4,
-          values: (_, at) => at.map((value) => (logarithmic ? decade(value) : number(value))),
+          ...axis, size: 52, gap: 6,
+          ...(logarithmic && { splits: (_, __, least, most) => powers(least, most), filter: (_, at) => at }),
+          values: (_, at) => at.map(logarithmic ? ms : number),
         },
       ],
       series: [
@@ -74,8 +75,10 @@ function decades(_, least, most) {
   return [10 ** low, 10 ** high];
 }
 
-function decade(value) {
-  return Number.isInteger(Math.round(Math.log10(value) * 1e6) / 1e6) ? ms(value) : "";
+/** The powers of ten between two of them. */
+function powers(least, most) {
+  const [low, high] = [least, most].map((value) => Math.round(Math.log10(value)));
+  return Array.from({ length: high - low + 1 }, (_, index) => 10 ** (low + index));
 }
 
 /** A little above the most, and never nothing. */
@@ -101,8 +104,8 @@ export function heat(canvas, bin, told) {
     const { context, width, height } = view;
     const rows = range(history, bounds);
     const left = 52;
-    const bottom = 22;
-    const [wide, high] = [(width - left - 8) / 240, (height - bottom - 8) / (rows.to - rows.from + 1)];
+    const bottom = 28;
+    const [wide, high] = [(width - left - 18) / 240, (height - bottom - 8) / (rows.to - rows.from + 1)];
     frame = { left, bottom, wide, high, rows, height };
     context.clearRect(0, 0, width, height);
     context.font = FONT;
@@ -119,14 +122,13 @@ export function heat(canvas, bin, told) {
       const y = Math.round(top(bucket)) + 0.5;
       context.beginPath();
       context.moveTo(left, y);
-      context.lineTo(width - 8, y);
+      context.lineTo(width - 18, y);
       context.stroke();
       context.fillText(ms(10 ** power), left - 6, y);
     }
     context.textAlign = "center";
     for (const seconds of [-120, -90, -60, -30, 0]) {
-      context.textAlign = seconds === 0 ? "right" : seconds === -120 ? "left" : "center";
-      context.fillText(ago(seconds), left + (240 + seconds * 2) * wide, height - bottom / 2 + 1);
+      context.fillText(ago(seconds), left + (240 + seconds * 2) * wide, height - bottom / 2 + 2);
     }
     context.fillStyle = colour("heat");
     history.forEach((sample, index) => {

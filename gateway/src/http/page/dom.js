@@ -37,6 +37,18 @@ export function number(value) {
   return Math.abs(value) >= 100 ? whole.format(value) : three.format(value);
 }
 
+const tenth = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+
+/** Things per second: 0.5, 22.2, 1,234. */
+export function rate(value) {
+  return value >= 100 ? whole.format(value) : tenth.format(value);
+}
+
+/** A doc comment: what stands between backticks is code. */
+export function prose(text) {
+  return text.split("`").map((piece, index) => (index % 2 === 1 ? el("code", { text: piece }) : piece));
+}
+
 /** Milliseconds with the unit that suits: 12 µs, 1.5 ms, 3.2 s, 5 min. */
 export function ms(value) {
   if (value === null || value === undefined) return "–";

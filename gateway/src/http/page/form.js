@@ -1,6 +1,6 @@
 // A form made of a function's JSON Schema. Each field knows its node, its value, and where in the arguments it is.
 
-import { bytes, el, mark } from "./dom.js";
+import { bytes, el, mark, prose } from "./dom.js";
 
 /** Fields inside fields; what is deeper is written as JSON. */
 const DEPTH_MAX = 2;
@@ -43,7 +43,7 @@ export function fields(schema, leftOut = []) {
 /** A field with its name, its description and room for what is wrong with it. */
 function labelled(name, schema, required, depth) {
   const id = `field-${(ids += 1)}`;
-  const help = schema.description && el("p", { class: "help", id: `${id}-help`, text: schema.description });
+  const help = schema.description && el("p", { class: "help", id: `${id}-help` }, prose(schema.description));
   const wrong = el("p", { class: "wrong", id: `${id}-wrong`, "aria-live": "polite" });
   const about = [help && `${id}-help`, `${id}-wrong`].filter(Boolean).join(" ");
   const inner = input(schema, { id, about, required, name, depth });

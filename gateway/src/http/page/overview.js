@@ -2,7 +2,7 @@
 
 import { changes, state } from "./api.js";
 import { heat, lines, spark } from "./charts.js";
-import { bytes, count, duration, el, mark, ms, number, percent, say } from "./dom.js";
+import { bytes, count, duration, el, mark, ms, number, percent, rate, say } from "./dom.js";
 
 const ROWS_MAX = 200;
 const REORDER_MS = 2000;
@@ -51,7 +51,7 @@ function tiles() {
     const last = history.slice(-4);
     const mean = (of) => last.reduce((sum, sample) => sum + of(sample), 0) / Math.max(1, last.length);
     const errors = mean((sample) => sample.errors);
-    set("calls", number(mean((sample) => sample.calls)), errors > 0 ? `${number(errors)} failed per second` : "none failed");
+    set("calls", rate(mean((sample) => sample.calls)), errors > 0 ? `${rate(errors)} failed per second` : "none failed");
     mark(all.calls.more, "data-tone", errors > 0 ? "bad" : null);
     set("latency", latency ? `${ms(latency.p50)} / ${ms(latency.p99)}` : "–", "of the last 10 s");
     const queued = pool.queued.reduce((sum, of) => sum + of, 0);
@@ -97,7 +97,7 @@ function charts(bin) {
     { label: "calls", colour: "accent" }, { label: "failed", colour: "bad" },
   ]);
   const latency = figure("Latency", [{ label: "half", colour: "accent" }, { label: "99 %", colour: "warn" }]);
-  const readCalls = (sample) => [number(sample?.calls ?? 0), number(sample?.errors ?? 0)];
+  const readCalls = (sample) => [rate(sample?.calls ?? 0), rate(sample?.errors ?? 0)];
   const readLatency = (sample) => [ms(sample?.p50), ms(sample?.p99)];
   const reader = (chart, read) => {
     let at = null;
@@ -157,7 +157,7 @@ function workers() {
   const level = (label) => {
     const waiting = el("dd");
     const bar = meter();
-    levels.append(el("div", {}, el("dt", { text: label }), waiting, el("dd", { class: "bar" }, bar.node)));
+    levels.append(el("div", {}, el("dt", { text: label }), waiting, el("dd", {}, bar.node)));
     return { waiting, bar };
   };
   const update = () => {
@@ -300,7 +300,7 @@ function row(task) {
   let drawn = "";
   const fill = (of) => {
     const ended = of.p50_ms !== null;
-    say(cells.rate, number(of.rate));
+    say(cells.rate, rate(of.rate));
     say(cells.running, number(of.running));
     say(cells.calls, number(of.calls));
     say(cells.error_rate, ended ? percent(of.error_rate) : "–");

@@ -1,7 +1,7 @@
 // One task: its functions with a form for each, its limits and grants, its calls, where its time goes.
 
-import { ask, changes, json, state } from "./api.js";
-import { Bin, bytes, duration, el, mark, ms, number, percent, say } from "./dom.js";
+import { ask, changes, json, state, token } from "./api.js";
+import { Bin, bytes, duration, el, mark, ms, number, percent, prose, rate, say } from "./dom.js";
 import { fields, told } from "./form.js";
 import { standing } from "./overview.js";
 import { key, phases, shown, text } from "./result.js";
@@ -14,7 +14,7 @@ const LOOK_MS = 3000;
 const CALLS_MS = 1000;
 
 /** Calls of the list. */
-const CALLS_MAX = 30;
+const CALLS_MAX = 12;
 
 /** Fills `main` with the task's page, and keeps it up to date until `bin` is emptied. */
 export function task(main, bin, name) {
@@ -43,7 +43,7 @@ export function task(main, bin, name) {
     tag = description.tag;
     inner.empty();
     parts = [numbers(name), functions(description, inner), calls(name, path, inner), profile(path, inner), facts(description)];
-    body.replaceChildren(...head(description), ...parts.map((part) => part.node));
+    body.replaceChildren(head(description), ...parts.map((part) => part.node));
     update();
   }
   const update = () => parts.forEach((part) => part.update?.());
@@ -64,11 +64,10 @@ function missing(name, error) {
 
 function head(of) {
   const loaded = new Date(of.loaded).toLocaleString();
-  return [
-    of.description && el("p", { class: "lead", text: of.description }),
+  return el("div", {},
+    of.description && el("p", { class: "lead" }, prose(of.description)),
     el("p", { class: "muted small" }, `${of.kind} · ${of.size} · version `, el("code", { text: of.digest }), ` · loaded ${loaded}`),
-    of.warnings.length > 0 && el("ul", { class: "warnings" }, of.warnings.map((warning) => el("li", { text: warning }))),
-  ].filter(Boolean);
+    of.warnings.length > 0 && el("ul", { class: "warnings" }, of.warnings.map((warning) => el("li", { text: warning }))));
 }
 
 /** What it does now. */
@@ -83,7 +82,7 @@ function numbers(name) {
     const of = state.tasks.get(name);
     if (!of) return;
     const values = [
-      number(of.rate), number(of.running), of.p50_ms === null ? "–" : percent(of.error_rate), ms(of.p50_ms), ms(of.p99_ms),
+      rate(of.rate), number(of.running), of.p50_ms === null ? "–" : percent(of.error_rate), ms(of.p50_ms), ms(of.p99_ms),
       percent(of.cpu_share), of.memory_bytes_max > 0 ? bytes(of.memory_bytes_max) : "–",
     ];
     values.forEach((value, index) => say(all[index].value, value));
@@ -128,9 +127,10 @@ function callable(of, task, bin) {
   return el("article", { class: "function" },
     several ? el("h3", { text: of.name }) : null,
     el("p", { class: "signature" }, el("code", { text: `${of.name}: ${of.signature}` })),
-    of.description && of.description !== task.description ? el("p", { class: "doc", text: of.description }) : null,
-    el("form", { novalidate: true, onsubmit: sender.send, "aria-label": `Call ${of.name}` }, form.node, body?.node, empty, sender.node),
-    sender.result);
+    of.description && of.description !== task.description ? el("p", { class: "doc" }, prose(of.description)) : null,
+    el("div", { class: "try" },
+      el("form", { novalidate: true, onsubmit: sender.send, "aria-label": `Call ${of.name}` }, form.node, body?.node, empty, sender.node),
+      sender.result));
 }
 
 /** Parameters in a query: a repeated name is a list of words, anything deeper is JSON. */
@@ -192,11 +192,11 @@ function request(of, bin) {
     ? "The body is its standard input; segments of the path and arg=VALUE are its arguments."
     : "Everything below its name is the task's own.";
   return el("article", { class: "function" }, el("p", { class: "muted small", text: help }),
-    el("form", { novalidate: true, onsubmit: sender.send, "aria-label": `Request to ${of.name}` },
+    el("div", { class: "try" }, el("form", { novalidate: true, onsubmit: sender.send, "aria-label": `Request to ${of.name}` },
       el("div", { class: "fields" },
         el("div", { class: "field" }, el("label", { for: `${id}-method`, text: "method" }), method),
         el("div", { class: "field" }, el("label", { for: `${id}-path`, text: `below /tasks/${of.name}/` }), below)),
-      body.node, sender.node), sender.result);
+      body.node, sender.node), sender.result));
 }
 
 /** What makes the call of a form: its buttons, and where its result goes. */
@@ -408,11 +408,18 @@ function details(call) {
 function profile(path, bin) {
   const list = el("ol", { class: "profile" });
   const note = el("p", { class: "muted small" });
-  const node = section("Top functions by CPU", list, note);
+  const url = `${path}/-/profile`;
+  // A link cannot carry a token.
+  const graph = !token() && el("p", {}, el("a", { href: `${url}?format=flamegraph`, text: "Flame graph" }));
+  const node = section("Top functions by CPU", list, note, graph);
   node.hidden = true;
+  let stopped = false;
   async function load() {
+    if (stopped) return;
     try {
-      const answer = await ask(`${path}/-/profile`, { headers: { Accept: "application/json" } });
+      const answer = await ask(url, { headers: { Accept: "application/json" } });
+      // One that does not tell now will not tell later.
+      stopped = answer.status === 404 || answer.status === 403;
       if (!answer.ok) return;
       const told = await answer.json();
       const top = (told.functions ?? []).slice(0, 12);
