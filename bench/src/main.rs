@@ -44,6 +44,7 @@ const ROWS: &str = "Rows:
   l  what many tasks, parked calls and calls cost; a second worker
   m  a call without HTTP, before and after the work on its cost; a heap that grows
   n  1, 2, 5 and 10 times the calls that fit: what is still finished
+  o  the page's stream of events: 20 viewers, 1,000 tasks
 
 Examples:
   bench                     everything, and the report in docs/
@@ -59,7 +60,7 @@ Examples:
 struct Cli {
     /// "quick", "full" (the default), "check" or "record"; and rows, no row means all.
     #[arg(value_name = "quick|full|check|record|ROW", value_parser = [
-        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n",
+        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o",
     ])]
     words: Vec<String>,
     /// Write benchmarks.md, benchmarks.csv and charts/ into this folder; a full run of all rows

@@ -17,6 +17,7 @@ mod peers;
 mod saturated;
 mod start;
 mod trivial;
+mod watch;
 
 use crate::scale::Scale;
 use crate::table::Table;
@@ -40,4 +41,5 @@ pub const ALL: &[(&str, Row)] = &[
     ("l", many::run),
     ("m", cost::run),
     ("n", overload::run),
+    ("o", watch::run),
 ];
