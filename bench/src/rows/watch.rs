@@ -52,8 +52,7 @@ pub fn run(scale: &Scale, table: &mut Table) -> anyhow::Result<()> {
         }
     }
     let what = format!("CPU of one core, {TASKS} tasks");
-    for (who, without, with) in
-        [("nobody calls", &quiet, &watched), ("20 calls per second", &called, &both)]
+    for (who, without, with) in [("nobody calls", &quiet, &watched), ("20 calls per second", &called, &both)]
     {
         table.parts("o", &what, &format!("{who}, no viewer"), &[("CPU", without, "%")]);
         table.parts("o", &what, &format!("{who}, {VIEWERS} viewers"), &[("CPU", with, "%")]);
@@ -101,7 +100,12 @@ impl Viewer {
                 && read > 0
             {
                 let name = b"event: tick";
-                ticks += piece.get(..read).unwrap_or_default().windows(name.len()).filter(|at| at.starts_with(name)).count();
+                ticks += piece
+                    .get(..read)
+                    .unwrap_or_default()
+                    .windows(name.len())
+                    .filter(|at| at.starts_with(name))
+                    .count();
             }
             ticks
         });
