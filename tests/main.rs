@@ -37,6 +37,7 @@ mod new;
 mod openapi;
 mod outgoing;
 mod outgoing_p3;
+mod page;
 mod profiles;
 mod samples;
 mod sdk;

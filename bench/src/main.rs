@@ -45,6 +45,7 @@ const ROWS: &str = "Rows:
   m  a call without HTTP, before and after the work on its cost; a heap that grows
   n  1, 2, 5 and 10 times the calls that fit: what is still finished
   o  metrics, records and log lines on beside off; a scrape with 1,000 tasks
+  p  the page's stream of events: 20 viewers, 1,000 tasks
 
 Examples:
   bench                     everything, and the report in docs/
@@ -61,7 +62,7 @@ Examples:
 struct Cli {
     /// "quick", "full" (the default), "check" or "record"; and rows, no row means all.
     #[arg(value_name = "quick|full|check|record|ROW", value_parser = [
-        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o",
+        "quick", "full", "check", "record", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p",
     ])]
     words: Vec<String>,
     /// Write benchmarks.md, benchmarks.csv and charts/ into this folder; a full run of all rows

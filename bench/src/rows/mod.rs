@@ -18,6 +18,7 @@ mod peers;
 mod saturated;
 mod start;
 mod trivial;
+mod watch;
 
 use crate::scale::Scale;
 use crate::table::Table;
@@ -42,4 +43,5 @@ pub const ALL: &[(&str, Row)] = &[
     ("m", cost::run),
     ("n", overload::run),
     ("o", observed::run),
+    ("p", watch::run),
 ];

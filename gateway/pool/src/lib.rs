@@ -303,6 +303,16 @@ impl Pool {
         self.queues.iter().for_each(|queue| queue.stop_all(reason));
     }
 
+    /// Worker threads.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Permits that may be out at once ([`Config::max_runs`]).
+    pub fn permits_max(&self) -> usize {
+        self.admission.runs_max()
+    }
+
     /// The numbers of this moment.
     pub fn stats(&self) -> Stats {
         let (workers, runs_max) = (self.workers.len(), self.admission.runs_max());

@@ -101,6 +101,13 @@ impl Tokens {
         }
     }
 
+    /// Whether a holder that was found before would be found still: neither revoked nor changed nor expired.
+    #[must_use]
+    pub fn keeps(&self, holder: &Holder, now: SystemTime) -> bool {
+        let entry = self.by_id.get(&holder.id).filter(|entry| *entry.holder == *holder);
+        entry.is_some_and(|entry| entry.expires.is_none_or(|expires| expires > now))
+    }
+
     /// How many there are, expired ones included.
     #[must_use]
     pub fn count(&self) -> usize {

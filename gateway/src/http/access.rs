@@ -21,10 +21,12 @@ use std::time::SystemTime;
 /// The authentication scheme.
 const SCHEME: &str = "Bearer";
 
-/// Whether a path is open to everybody: the probes and the greeting, and pages that say the same to all.
+/// Whether a path is open to everybody: the probes and the greeting, and pages that say the same to all
+/// (what the one at `/` shows, it asks for with a token).
 pub fn open(path: &str) -> bool {
     matches!(path, "/" | "/livez" | "/readyz" | "/docs" | "/problems")
         || path.starts_with("/docs/")
+        || path.starts_with("/page/")
         || path.starts_with("/problems/")
 }
 
@@ -106,10 +108,32 @@ mod tests {
 
     #[test]
     fn only_the_listed_paths_are_open() {
-        for path in ["/", "/livez", "/readyz", "/docs", "/docs/start.js", "/problems", "/problems/trap"] {
+        for path in [
+            "/",
+            "/livez",
+            "/readyz",
+            "/docs",
+            "/docs/start.js",
+            "/page/app.js",
+            "/problems",
+            "/problems/trap",
+        ] {
             assert!(open(path), "{path}");
         }
-        for path in ["", "//", "/tasks", "/openapi.json", "/metrics", "/docsx", "/livez/", "*", "/LIVEZ"] {
+        for path in [
+            "",
+            "//",
+            "/tasks",
+            "/openapi.json",
+            "/metrics",
+            "/docsx",
+            "/page",
+            "/state",
+            "/events",
+            "/livez/",
+            "*",
+            "/LIVEZ",
+        ] {
             assert!(!open(path), "{path}");
         }
     }

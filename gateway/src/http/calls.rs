@@ -190,6 +190,6 @@ fn told(task: &Task, record: &Record) -> Value {
 }
 
 /// Milliseconds, to the microsecond.
-fn ms(duration: Duration) -> f64 {
+pub fn ms(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1000.0
 }

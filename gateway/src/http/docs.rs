@@ -4,36 +4,12 @@
 //! `build.rs`, and no other server is ever asked for anything. It must not know what the document
 //! says.
 
-use super::answer::fixed;
-use super::error::Context;
-use super::etag;
+use super::files::{self, File, file};
 use super::id::CallId;
-use crate::error::{Error, Kind};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Response, StatusCode};
-use std::sync::LazyLock;
-
-/// A file of the page.
-struct File {
-    name: &'static str,
-    content_type: &'static str,
-    content: &'static [u8],
-    tag: LazyLock<HeaderValue>,
-}
-
-macro_rules! file {
-    ($name:literal, $content_type:literal, $path:expr) => {
-        File {
-            name: $name,
-            content_type: $content_type,
-            content: include_bytes!($path),
-            tag: LazyLock::new(|| etag::of(include_bytes!($path))),
-        }
-    };
-}
+use axum::http::{HeaderValue, Response};
 
 /// The page itself comes first.
 static FILES: [File; 4] = [
@@ -58,15 +34,5 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 /// `GET /docs` and `GET /docs/{file}`
 pub async fn docs(Extension(call): Extension<CallId>, request: Request) -> Response<Body> {
     let name = request.uri().path().trim_start_matches("/docs").trim_start_matches('/');
-    let Some(file) = FILES.iter().find(|file| file.name == name) else {
-        let detail = format!("found {name:?}, which is no file of the page; GET /docs shows it");
-        return Context::of(&call).respond(&Error::new(Kind::UnknownPath, detail));
-    };
-    let whole = || fixed(StatusCode::OK, file.content_type, file.content);
-    let mut response = etag::answer(request.headers(), &file.tag, whole);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    response
+    files::answer(&FILES, name, "/docs", &POLICY, request.headers(), &call)
 }

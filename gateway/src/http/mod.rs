@@ -13,6 +13,8 @@ mod compress;
 mod docs;
 mod error;
 mod etag;
+mod events;
+mod files;
 mod h2;
 mod id;
 mod inflow;
@@ -21,6 +23,7 @@ mod manage;
 mod metrics;
 mod negotiate;
 mod openapi;
+mod page;
 mod prefer;
 mod probes;
 mod problems;
@@ -29,6 +32,7 @@ mod query;
 mod rate;
 mod server;
 mod socket;
+mod state;
 mod streams;
 mod tasks;
 mod timing;
@@ -112,6 +116,7 @@ pub struct Gateway {
     traces: Option<Arc<Traces>>,
     rates: Option<rate::Rates>,
     profiled: Arc<Semaphore>,
+    watch: events::Watch,
     draining: AtomicBool,
 }
 
@@ -125,6 +130,7 @@ impl Gateway {
         doors: Doors,
     ) -> Arc<Self> {
         let Doors { tokens, tls, traces } = doors;
+        let watch = events::Watch::new(invoker.pool().workers());
         Arc::new(Self {
             registry,
             invoker,
@@ -137,6 +143,7 @@ impl Gateway {
             tls,
             profiled: profiles::places(),
             traces,
+            watch,
             draining: AtomicBool::new(false),
         })
     }
@@ -168,11 +175,14 @@ fn routes(gateway: Arc<Gateway>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one))
+        .route("/state", get(events::state))
+        .route("/events", get(events::events))
         .method_not_allowed_fallback(probes::other_method)
         .route_layer(from_fn_with_state(Arc::clone(&gateway), access::read));
     Router::new()
         .merge(read)
-        .route("/", get(probes::hello))
+        .route("/", get(page::root))
+        .route("/page/{file}", get(page::file))
         .route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
         .route("/docs", get(docs::docs))

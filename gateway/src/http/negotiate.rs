@@ -93,6 +93,13 @@ fn rank(headers: &HeaderMap, main: &str, sub: &str) -> Rank {
     best
 }
 
+/// Whether the client would have a page rather than plain text: it names `text/html`, which browsers do and
+/// programs that take anything don't, and ranks it no lower.
+pub fn page(headers: &HeaderMap) -> bool {
+    let (quality, exact) = rank(headers, "text", "html");
+    exact == 2 && quality > 0 && quality >= rank(headers, "text", "plain").0
+}
+
 /// Every media range with its quality; parameters other than `q` don't matter to us.
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = (&str, u16)> {
     headers
@@ -158,6 +165,26 @@ mod tests {
             let expected = if accept.is_empty() { Err(Kind::NotAcceptable) } else { Ok(Format::Natural) };
             assert_eq!(asked(accept, Answer::Text), expected, "{accept}");
         }
+    }
+
+    #[test]
+    fn browsers_get_the_page_and_programs_do_not() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", true),
+            ("Text/HTML", true),
+            ("text/html;q=0.1, application/json", true),
+            ("*/*", false),
+            ("text/*", false),
+            ("text/html;q=0, */*", false),
+            ("text/plain, text/html;q=0.9", false),
+            ("application/json", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(page(&headers), expected, "{accept}");
+        }
+        assert!(!page(&HeaderMap::new()));
     }
 
     #[test]

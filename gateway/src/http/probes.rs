@@ -17,8 +17,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// `GET /`: the article's first handler.
-pub async fn hello() -> Response<Body> {
+/// `GET /` for those who want no page: the article's first handler.
+pub fn hello() -> Response<Body> {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     fixed(StatusCode::OK, TEXT, format!("Hello, world {seconds}"))
 }

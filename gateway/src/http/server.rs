@@ -15,7 +15,7 @@ use super::id::{CallId, X_REQUEST_ID};
 use super::manage::{self, Actor};
 use super::rate::Left;
 use super::socket::Socket;
-use super::{Gateway, compress, routes};
+use super::{Gateway, compress, events, routes};
 use crate::error::{Error, Kind};
 use crate::{limits, tls};
 use axum::Router;
@@ -88,6 +88,9 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl 
     let router = routes(Arc::clone(&gateway));
     let http = parser(&gateway);
     let http2 = h2::parser(&gateway.settings);
+    // Ends with this function.
+    let mut sampler = JoinSet::new();
+    sampler.spawn(events::sample(Arc::clone(&gateway)));
     let (closing, _) = watch::channel(false);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -124,6 +127,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl 
     drop(listener);
     tracing::debug!(connections = connections.len(), "closing connections");
     closing.send_replace(true);
+    gateway.watch.close();
     graceful.shutdown().await;
     while connections.join_next().await.is_some() {}
     Ok(())

@@ -174,7 +174,8 @@ fn granted(grants: &Grants) -> Value {
     })
 }
 
-fn failure(failure: &Failure) -> Value {
+/// Something that is not served, and why.
+pub fn failure(failure: &Failure) -> Value {
     json!({
         "file": failure.file,
         "task": failure.task,

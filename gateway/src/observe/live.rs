@@ -71,6 +71,14 @@ impl Live {
         (calls, all)
     }
 
+    /// Looks at every call of this moment, without copying it. Calls of one part wait meanwhile.
+    pub fn each(&self, mut look: impl FnMut(&Call)) {
+        for part in &self.0 {
+            let slab = part.lock().unwrap_or_else(PoisonError::into_inner);
+            slab.iter().for_each(|(_, call)| look(call));
+        }
+    }
+
     /// The oldest of that id.
     pub fn find(&self, id: &str) -> Option<Call> {
         self.list(1, |call| &**call.observed.id() == id).0.pop()

@@ -15,6 +15,9 @@
 //! | `profile.rs` | where the guest of one call does |
 //! | `stacks.rs`, `flame.rs` | stacks as a tree, and as a flame graph |
 //! | `lines.rs` | the log's lines about calls |
+//! | `window.rs` | the last two minutes, sampled |
+//! | `sight.rs` | the calls in flight at one moment: who is on which worker, the oldest, their processor time |
+//! | `resident.rs` | the memory of this process |
 
 pub mod answers;
 pub mod figures;
@@ -24,14 +27,20 @@ pub mod lines;
 pub mod live;
 pub mod profile;
 pub mod record;
+mod resident;
 pub mod samples;
+pub mod sight;
 pub mod stacks;
+pub mod window;
 
 pub use answers::{Answered, Answers};
 pub use figures::{Counted, Figures, Phases, Tally};
 pub use histogram::Histogram;
 pub use lines::LogCalls;
 pub use record::{Outcome, Record, Words};
+pub use resident::resident_bytes;
+pub use sight::Sight;
+pub use window::Window;
 
 use crate::error::{Error, Kind};
 use crate::runtime::{Observed, Printed};

@@ -18,8 +18,21 @@ const PATTERN_BYTES_MAX: usize = 1_000;
 const METHOD_BYTES_MAX: usize = 20;
 
 /// First segments that belong to the gateway; those that start with `-` do as well.
-const RESERVED: &[&str] =
-    &["", "tasks", "livez", "readyz", "metrics", "openapi.json", "docs", "problems", "calls", "jobs"];
+const RESERVED: &[&str] = &[
+    "",
+    "tasks",
+    "livez",
+    "readyz",
+    "metrics",
+    "openapi.json",
+    "docs",
+    "problems",
+    "calls",
+    "state",
+    "events",
+    "page",
+    "jobs",
+];
 
 /// The method of a route that takes every method.
 pub const ANY: &str = "ANY";
@@ -318,6 +331,9 @@ mod tests {
             "/-/x",
             "/-x",
             "/calls/{id}",
+            "/state",
+            "/events",
+            "/page/x",
             "/jobs/1",
             "//x",
         ] {

@@ -18,12 +18,7 @@ pub fn add(builder: &mut Builder) {
     builder.tag(TAG, "The gateway itself: what is loaded, and whether it is well.");
     let text = |description: &str| ok("text/plain", json!({ "type": "string" }), description);
     for (path, id, summary, response) in [
-        (
-            "/",
-            "hello",
-            "Greets, and says the time in seconds",
-            text("`Hello, world` and the seconds since 1970."),
-        ),
+        ("/", "hello", "Greets, and says the time in seconds; browsers get the live page", greeting()),
         ("/livez", "live", "Whether the process answers", text("It does.")),
         (
             "/problems",
@@ -80,6 +75,7 @@ pub fn add(builder: &mut Builder) {
     builder.operation("/tasks/{task}", "get", &["task"], description(TAG, vec![name.clone()]));
     calls(builder, &name);
     profile(builder, name.clone());
+    state(builder);
     builder.operation("/tasks/{task}", "post", &["call"], only_function(name.clone()));
     let mut document = ok("application/json", json!({ "type": "object" }), "This document.");
     if let Some(headers) = document.get_mut("headers").and_then(Value::as_object_mut) {
@@ -112,6 +108,31 @@ fn metrics(builder: &mut Builder) {
     let operation =
         operation("The gateway's figures, for Prometheus", vec![], vec![("200", response)], Place::Read);
     builder.operation("/metrics", "get", &["metrics"], operation);
+}
+
+/// The greeting, and what browsers get in its place.
+fn greeting() -> Value {
+    let mut greeting =
+        ok("text/plain", json!({ "type": "string" }), "`Hello, world` and the seconds since 1970.");
+    if let Some(content) = greeting.get_mut("content").and_then(Value::as_object_mut) {
+        content.insert("text/html".to_owned(), json!({ "schema": { "type": "string" } }));
+    }
+    greeting
+}
+
+/// What happens.
+fn state(builder: &mut Builder) {
+    let now =
+        vec![("200", ok("application/json", schema("State"), "The last sample, and the last two minutes."))];
+    let now = operation("What happens now", vec![], now, Place::Read);
+    builder.operation("/state", "get", &["state"], now);
+    let description = "Server-sent events, without end: first `state` (the document of `/state`), then `tick` twice a second: \
+        the same without `history` and `heat_bounds_ms`, with those tasks only that changed, and with `tasks_gone`. One who \
+        has missed a tick gets `state` again.";
+    let stream = ok("text/event-stream", json!({ "type": "string" }), "The events, until either side goes.");
+    let mut stream = operation("What happens, as it goes on", vec![], vec![("200", stream)], Place::Watch);
+    stream.insert("description".to_owned(), description.into());
+    builder.operation("/events", "get", &["events"], stream);
 }
 
 /// What runs and ran.
@@ -306,6 +327,7 @@ pub fn schemas() -> Map<String, Value> {
     let failure = object(json!({
         "file": text(), "task": maybe(), "reason": text(), "remedies": list(text()), "serving": maybe(),
     }));
+    let state = state_schema(&failure);
     let tasks = object(json!({ "tasks": list(summary), "loading": list(text()), "failures": list(failure) }));
     let function = object(json!({
         "name": text(), "interface": maybe(), "url": text(), "signature": text(), "description": maybe(),
@@ -334,7 +356,8 @@ pub fn schemas() -> Map<String, Value> {
         "warnings": list(text()),
         "counts": object(json!({ "calls": count(), "errors": count(), "cancelled": count(), "running": count() })),
     }));
-    let mut schemas = Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task)]);
+    let mut schemas =
+        Map::from_iter([("Tasks".to_owned(), tasks), ("Task".to_owned(), task), ("State".to_owned(), state)]);
     schemas.extend(call_schemas());
     let number = || json!({ "type": "number", "minimum": 0 });
     let share = object(json!({
@@ -347,6 +370,75 @@ pub fn schemas() -> Map<String, Value> {
     }));
     schemas.insert("Profile".to_owned(), profile);
     schemas
+}
+
+/// The schema of `/state`, and, but for what is named there, of a tick.
+fn state_schema(failure: &Value) -> Value {
+    let text = || json!({ "type": "string" });
+    let count = || json!({ "type": "integer", "minimum": 0 });
+    let number = || json!({ "type": "number", "minimum": 0 });
+    let part = || json!({ "type": "number", "minimum": 0, "maximum": 1 });
+    let maybe = || json!({ "type": ["number", "null"], "minimum": 0 });
+    let list = |items: Value| json!({ "type": "array", "items": items });
+    let said = |mut schema: Value, what: &str| {
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("description".to_owned(), what.into());
+        }
+        schema
+    };
+    let or_null = |schema: Value| json!({ "anyOf": [{ "type": "null" }, schema] });
+    let heat = || {
+        let pair = json!({ "type": "array", "items": count(), "minItems": 2, "maxItems": 2 });
+        said(list(pair), "Calls that ended since the sample before: bucket and count.")
+    };
+    let worker = object(json!({
+        "id": text(), "task": text(), "function": text(), "level": count(), "cpu_ms": number(), "elapsed_ms": number(),
+    }));
+    let task = object(json!({
+        "name": text(), "kind": text(),
+        "calls": count(), "errors": count(), "cancelled": count(), "running": count(),
+        "rate": said(number(), "Calls per second, over the last five seconds."),
+        "error_rate": said(part(), "Of the calls that ended within the last one to two minutes."),
+        "p50_ms": said(maybe(), "Of the same calls."), "p99_ms": said(maybe(), "Of the same calls."),
+        "cpu_share": said(part(), "Of the time of all workers."),
+        "memory_bytes_max": said(count(), "The most that one run held."),
+        "history": said(list(count()), "Calls that came in each sample, the last one at the end; shorter if there were none before."),
+    }));
+    object(json!({
+        "at_ms": said(count(), "Milliseconds since 1970."),
+        "uptime_s": number(), "version": text(), "interval_ms": count(), "draining": { "type": "boolean" },
+        "rates": said(
+            object(json!({ "calls": number(), "errors": number(), "cancelled": number() })),
+            "Per second, since the sample before.",
+        ),
+        "latency_ms": said(
+            or_null(object(json!({ "p50": number(), "p90": number(), "p99": number() }))),
+            "Of the calls that ended within the last ten seconds.",
+        ),
+        "heat": heat(),
+        "heat_bounds_ms": said(list(number()), "The upper bound of each bucket but the last, which has none."),
+        "history": said(
+            list(object(json!({
+                "at_ms": count(), "calls": number(), "errors": number(), "p50": maybe(), "p99": maybe(), "heat": heat(),
+            }))),
+            "The samples of the last two minutes: what `rates`, `latency_ms` and `heat` said.",
+        ),
+        "pool": object(json!({
+            "workers": count(), "running": count(),
+            "queued": said(list(count()), "Runs that wait for a worker, by level."),
+            "urgent": count(), "parked": count(), "idle_workers": count(),
+            "permits": said(count(), "Runs that have a slot."), "runs_max": said(count(), "Slots."),
+            "waiting": said(count(), "Calls that wait for a slot."),
+            "slices_per_s": number(), "preemptions_per_s": number(), "demotions_per_s": number(),
+        })),
+        "memory": object(json!({ "held_bytes": count(), "budget_bytes": count(), "resident_bytes": count() })),
+        "workers": said(list(or_null(worker)), "What each worker does, by its number."),
+        "in_flight": count(),
+        "calls": said(list(schema("LiveCall")), "The oldest twenty in flight."),
+        "tasks": list(task),
+        "loading": list(text()),
+        "failures": said(list(failure.clone()), "The first hundred; `GET /tasks` has all."),
+    }))
 }
 
 /// The schemas of calls.

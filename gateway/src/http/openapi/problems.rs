@@ -20,6 +20,8 @@ pub enum Place {
     Page,
     /// What concerns all tasks.
     Read,
+    /// The same as it goes on.
+    Watch,
     /// One call.
     Record,
     /// The profile of one task.
@@ -31,11 +33,12 @@ pub enum Place {
 }
 
 impl Place {
-    const ALL: [Place; 8] = [
+    const ALL: [Place; 9] = [
         Place::Call,
         Place::Task,
         Place::Page,
         Place::Read,
+        Place::Watch,
         Place::Record,
         Place::Profile,
         Place::Manage,
@@ -49,6 +52,7 @@ impl Place {
             Place::Task => "Task",
             Place::Page => "Page",
             Place::Read => "Read",
+            Place::Watch => "Watch",
             Place::Record => "Record",
             Place::Profile => "Profile",
             Place::Manage => "Manage",
@@ -66,15 +70,14 @@ impl Place {
             Kind::BadModule => matches!(self, Place::Call | Place::Task | Place::Profile),
             Kind::UnknownPath => matches!(self, Place::Call | Place::Task | Place::Page | Place::Profile),
             Kind::UnknownCall => self == Place::Record,
+            Kind::QueueFull => matches!(self, Place::Call | Place::Manage | Place::Watch),
             Kind::PreconditionFailed | Kind::RefusedModule => self == Place::Manage,
             Kind::BadArguments | Kind::MemoryFull | Kind::Internal => {
                 matches!(self, Place::Call | Place::Profile | Place::Manage)
             }
-            Kind::RequestTimeout
-            | Kind::InputTooLarge
-            | Kind::UnsupportedMediaType
-            | Kind::QueueFull
-            | Kind::Draining => matches!(self, Place::Call | Place::Manage),
+            Kind::RequestTimeout | Kind::InputTooLarge | Kind::UnsupportedMediaType | Kind::Draining => {
+                matches!(self, Place::Call | Place::Manage)
+            }
             Kind::BadJson
             | Kind::AmbiguousFunction
             | Kind::UnknownFunction
