@@ -159,6 +159,9 @@ async fn the_state_is_what_the_document_says_and_a_tick_the_same_without_its_pas
 async fn a_stream_tells_who_runs_where_which_tasks_changed_and_which_are_gone() {
     let server = Gateway::new().set(|config| config.workers = NonZeroUsize::new(2).unwrap());
     let server = server.wat("loops", LOOPS).manifest("loops", LOOPS_MANIFEST).sample("sleep").start();
+    // They may have been loaded after the last sample.
+    let sampled = async || server.get("/state").await.json()["tasks"].as_array().map(Vec::len) == Some(2);
+    until("both tasks are sampled", sampled).await;
     let mut events = Events::of(&server).await;
     let (name, state) = events.next().await.unwrap();
     assert_eq!((name.as_str(), state["tasks"].as_array().map(Vec::len)), ("state", Some(2)));
