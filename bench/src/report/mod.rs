@@ -32,6 +32,7 @@ const READING: &str = "\
   **i** guests that compute beside native code; **j** tasks in Python and JavaScript
 - **k** start and drop-in; **l** what grows with tasks, parked calls, finished calls and workers
 - **n** an open loop of more calls than fit ([what that means](reliability.md#overload))
+- **o** what it costs that calls are seen, and a scrape of `/metrics`; **p** the page's stream of events
 
 ";
 

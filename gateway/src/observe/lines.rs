@@ -31,7 +31,7 @@ const TELL_AFTER: Duration = Duration::from_secs(5);
 pub enum LogCalls {
     /// Every one.
     All,
-    /// Those that failed, up to [a bound](FAILURES_PER_SECOND), and so many others a second.
+    /// Those that failed, up to 100 a second, and so many others a second.
     Failures(u32),
     /// None, but what the gateway itself got wrong.
     Off,
