@@ -147,6 +147,26 @@ async fn a_failure_before_the_stream_is_a_problem_and_one_after_it_breaks_the_bo
     calm(&server).await;
 }
 
+#[tokio::test]
+async fn what_came_before_a_body_broke_off_arrives_though_its_client_still_sends() {
+    let server = server();
+    let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
+    let head =
+        "POST /tasks/flow/perhaps?until=1000 HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Most of it after the guest has failed.
+    for _ in 0..90 {
+        stream.write_all(&[b'y'; 100_000]).await.expect("no reset while the body is sent");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    let reply = String::from_utf8(reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
+    assert!(!reply.ends_with("0\r\n\r\n"), "a body that broke off looks whole: {reply}");
+    calm(&server).await;
+}
+
 /// Sends a request as it is, goes away in the middle if it is said to, and reads what comes.
 async fn raw(server: &Server, request: &str, goes: bool) -> String {
     let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();

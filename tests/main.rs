@@ -45,4 +45,5 @@ mod streams;
 mod support;
 mod tidy;
 mod tls;
+mod top;
 mod traces;

@@ -7,10 +7,11 @@
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -29,9 +30,15 @@ const DISCARD_BYTES: usize = 4096;
 /// Reads per poll while discarding, so that a fast sender cannot hold the thread.
 const DISCARDS_PER_POLL_MAX: usize = 64;
 
+/// Connections at once that are closed gently after they broke: they are in no other account.
+const BROKEN_MAX: usize = 1_024;
+
+static BROKEN: AtomicUsize = AtomicUsize::new(0);
+
 /// See the file's front.
-pub struct Socket<S> {
-    stream: TokioIo<S>,
+pub struct Socket<S: Stream> {
+    /// Gone once it was handed on to be closed.
+    stream: Option<TokioIo<S>>,
     write_timeout: Duration,
     /// Set while the last request's body was not read to its end.
     linger: Arc<AtomicBool>,
@@ -39,12 +46,23 @@ pub struct Socket<S> {
     goodbye: Option<Instant>,
     /// Runs while a write or the goodbye waits for the client.
     timer: Option<Pin<Box<Sleep>>>,
+    /// It broke, and was handed on to be closed.
+    broken: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+/// What a connection is made of.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+impl<S: Stream> Socket<S> {
     /// Wraps a connection.
     pub fn new(stream: S, write_timeout: Duration, linger: Arc<AtomicBool>) -> Self {
-        Self { stream: TokioIo::new(stream), write_timeout, linger, goodbye: None, timer: None }
+        Self { stream: Some(TokioIo::new(stream)), write_timeout, linger, goodbye: None, timer: None, broken: false }
+    }
+
+    fn io(&mut self) -> io::Result<Pin<&mut TokioIo<S>>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     /// Passes a write's outcome on, unless the client has taken nothing for too long.
@@ -69,7 +87,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         for _ in 0..DISCARDS_PER_POLL_MAX {
             let left = LINGER.saturating_sub(goodbye.elapsed());
             let mut buffer = ReadBuf::new(&mut bytes);
-            match Pin::new(self.stream.inner_mut()).poll_read(cx, &mut buffer) {
+            let Some(stream) = &mut self.stream else { return Poll::Ready(()) };
+            match Pin::new(stream.inner_mut()).poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(())) if !buffer.filled().is_empty() && !left.is_zero() => self.timer = None,
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => return self.wait(cx, left.min(LINGER_IDLE)),
@@ -80,19 +99,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Read for Socket<S> {
+impl<S: Stream> Read for Socket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        self.io()?.poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
+impl<S: Stream> Write for Socket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let poll = self.io()?.poll_write(cx, bytes);
         self.patient(cx, poll)
     }
 
@@ -101,23 +120,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let poll = self.io()?.poll_write_vectored(cx, slices);
         self.patient(cx, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(Write::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.io()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let goodbye = match self.goodbye {
             Some(goodbye) => goodbye,
             None => {
-                ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+                ready!(self.io()?.poll_shutdown(cx))?;
                 self.timer = None;
                 *self.goodbye.insert(Instant::now())
             }
@@ -126,5 +145,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Write for Socket<S> {
             ready!(self.discard(cx, goodbye));
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> Drop for Socket<S> {
+    /// A response that breaks off ends its connection without a goodbye: it is said here, for the same reason.
+    fn drop(&mut self) {
+        if self.broken || self.goodbye.is_some() || !self.linger.load(Ordering::Relaxed) {
+            return;
+        }
+        // Without a runtime everything ends.
+        let (Some(stream), Ok(runtime)) = (self.stream.take(), tokio::runtime::Handle::try_current()) else {
+            return;
+        };
+        if BROKEN.fetch_add(1, Ordering::Relaxed) >= BROKEN_MAX {
+            BROKEN.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let (write_timeout, linger) = (self.write_timeout, Arc::clone(&self.linger));
+        let mut socket =
+            Self { stream: Some(stream), write_timeout, linger, goodbye: None, timer: None, broken: true };
+        runtime.spawn(async move {
+            // Whoever is gone needs no goodbye.
+            let _ = poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await;
+            BROKEN.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 }

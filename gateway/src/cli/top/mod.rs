@@ -53,7 +53,12 @@ pub(super) fn run(flags: &TopFlags) -> ExitCode {
         Err(message) => return fail(EXIT_USAGE, message),
     };
     if flags.once || !io::stdout().is_terminal() {
-        return match source.fetch() {
+        // The first look has the gateway watch the calls in flight; the second one sees what they use.
+        let looked = source.fetch().and_then(|_| {
+            std::thread::sleep(interval);
+            source.fetch()
+        });
+        return match looked {
             Ok(state) => {
                 say(&screen::text(&state));
                 ExitCode::SUCCESS
