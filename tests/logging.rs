@@ -105,7 +105,10 @@ async fn each_call_has_a_line_that_says_what_it_took() {
     caller.timeout(Duration::from_millis(300)).send().await.expect_err("it is endless");
     assert_eq!(about(&program, "left").await["outcome"], "cancelled");
     // A guest of streams, which fails after its head: one line, at its end.
-    let _ = client().get(program.url("/tasks/guest/trap-after")).header("x-request-id", "late").send().await;
+    let broken = client().get(program.url("/tasks/guest/trap-after")).header("x-request-id", "late");
+    if let Ok(response) = broken.send().await {
+        response.bytes().await.expect_err("it breaks off");
+    }
     let line = about(&program, "late").await;
     assert_eq!((&line["problem"], line.get("task.function")), (&"trap".into(), None), "{line:#}");
     program.terminate();

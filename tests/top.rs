@@ -8,7 +8,8 @@ use std::num::NonZeroUsize;
 
 /// Off the async runtime's thread: the program asks a gateway of this process.
 async fn look(arguments: &[&str]) -> Ended {
-    let arguments: Vec<String> = ["top", "--once"].iter().chain(arguments).map(|&word| word.to_owned()).collect();
+    let arguments: Vec<String> =
+        ["top", "--once"].iter().chain(arguments).map(|&word| word.to_owned()).collect();
     let looked = move || run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");
     tokio::task::spawn_blocking(looked).await.unwrap()
 }
@@ -27,7 +28,8 @@ async fn one_look_shows_who_runs_which_task_is_hungry_and_what_is_not_loaded() {
     let Ended { code, stdout, stderr } = look(&[&url]).await;
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     let lines: Vec<&str> = stdout.lines().collect();
-    let has = |start: &str, words: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(words));
+    let has =
+        |start: &str, words: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(words));
     assert!(has("unblock ", "calls/s"), "{stdout}");
     assert!(has("1 in flight", "of 2 workers busy"), "{stdout}");
     assert!(has("worker 0", "loops/endless  level") || has("worker 1", "loops/endless  level"), "{stdout}");
@@ -69,7 +71,11 @@ async fn what_is_no_gateway_is_told_from_one() {
     drop(held);
     let gone = look(&[&address]).await;
     assert_eq!(gone.code, Some(1));
-    assert!(gone.stderr.contains("cannot be reached") && gone.stderr.contains("is it running?"), "{}", gone.stderr);
+    assert!(
+        gone.stderr.contains("cannot be reached") && gone.stderr.contains("is it running?"),
+        "{}",
+        gone.stderr
+    );
     for wrong in ["ftp://x", "http://", "://"] {
         let seen = look(&[wrong]).await;
         assert_eq!(seen.code, Some(2), "{wrong}");

@@ -58,7 +58,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 impl<S: Stream> Socket<S> {
     /// Wraps a connection.
     pub fn new(stream: S, write_timeout: Duration, linger: Arc<AtomicBool>) -> Self {
-        Self { stream: Some(TokioIo::new(stream)), write_timeout, linger, goodbye: None, timer: None, broken: false }
+        Self {
+            stream: Some(TokioIo::new(stream)),
+            write_timeout,
+            linger,
+            goodbye: None,
+            timer: None,
+            broken: false,
+        }
     }
 
     fn io(&mut self) -> io::Result<Pin<&mut TokioIo<S>>> {
