@@ -71,20 +71,24 @@ async fn a_body_flows_into_a_function_and_its_result_is_a_value() {
     calm(&server).await;
 }
 
-#[tokio::test]
-async fn a_function_that_has_read_enough_answers_and_its_client_is_not_reset() {
-    let server = server();
+/// Sends 9 MB, more than the gateway's buffers hold and most of it after the answer, and reads what came.
+async fn sent_past_the_answer(server: &Server, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
-    let head = "POST /tasks/flow/taste?limit=1 HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n";
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    // More than the gateway's buffers hold, and most of it after the answer, as a busy client sends it.
     for _ in 0..90 {
         stream.write_all(&[b'y'; 100_000]).await.expect("no reset while the body is sent");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply).await.unwrap();
-    let reply = String::from_utf8(reply).unwrap();
+    String::from_utf8(reply).unwrap()
+}
+
+#[tokio::test]
+async fn a_function_that_has_read_enough_answers_and_its_client_is_not_reset() {
+    let server = server();
+    let reply = sent_past_the_answer(&server, "/tasks/flow/taste?limit=1").await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n") && reply.ends_with("\r\n\r\ny"), "{reply}");
     calm(&server).await;
 }
@@ -150,17 +154,7 @@ async fn a_failure_before_the_stream_is_a_problem_and_one_after_it_breaks_the_bo
 #[tokio::test]
 async fn what_came_before_a_body_broke_off_arrives_though_its_client_still_sends() {
     let server = server();
-    let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
-    let head = "POST /tasks/flow/perhaps?until=300000 HTTP/1.1\r\nhost: x\r\ncontent-length: 9000000\r\n\r\n";
-    stream.write_all(head.as_bytes()).await.unwrap();
-    // Most of it after the guest has failed.
-    for _ in 0..90 {
-        stream.write_all(&[b'y'; 100_000]).await.expect("no reset while the body is sent");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply).await.unwrap();
-    let reply = String::from_utf8(reply).unwrap();
+    let reply = sent_past_the_answer(&server, "/tasks/flow/perhaps?until=300000").await;
     assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"), "{reply}");
     assert!(!reply.ends_with("0\r\n\r\n"), "a body that broke off looks whole: {reply}");
     calm(&server).await;

@@ -4,20 +4,17 @@
 //! not known here.
 
 use super::Gateway;
-use super::access::permit;
 use super::answer::document;
 use super::error::Context;
 use super::id::CallId;
-use super::invoke;
-use crate::access::Need;
 use crate::error::{Error, Kind};
 use crate::observe::live::Call;
-use crate::observe::{Outcome, Record, Words};
+use crate::observe::{LINES_MAX, Outcome, PRINTED_BYTES_MAX, Record, Words};
 use crate::registry::Task;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::{Method, Response};
+use axum::http::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,12 +53,6 @@ pub async fn one(
     }
 }
 
-/// Lines of each output stream of a call in flight.
-const LINES_MAX: usize = 40;
-
-/// Bytes of each output stream of a call in flight.
-const PRINTED_BYTES_MAX: usize = 4 << 10;
-
 /// Characters of an unknown id that a problem repeats.
 const QUOTE_CHARS_MAX: usize = 130;
 
@@ -75,39 +66,16 @@ fn unknown(id: &str) -> Error {
     )
 }
 
-/// Whether a path is `/tasks/{task}/-/calls`.
-pub fn meant(path: &str) -> bool {
-    let below = path.strip_prefix("/tasks/").and_then(|rest| rest.split_once('/'));
-    below.is_some_and(|(_, rest)| rest == "-/calls")
-}
-
 /// `GET /tasks/{task}/-/calls`: the task's calls in flight and its last ones.
-pub fn of_task(gateway: &Gateway, call: &CallId, request: &Request) -> Response<Body> {
-    let context = Context::of(call);
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return invoke::options("GET,HEAD"),
-        ref other => return context.respond(&invoke::other_method(other, "GET,HEAD")),
-    }
-    let path = request.uri().path();
-    let found = permit(gateway, request.extensions(), Need::Read).and_then(|()| {
-        let task = path.strip_suffix("/-/calls").unwrap_or(path);
-        invoke::task(&gateway.registry.snapshot(), task)
-    });
-    match found {
-        Ok(task) => {
-            let observer = gateway.invoker.observer();
-            let (calls, all) = observer.live().list(LISTED_MAX, |call| call.task == task.name);
-            let ended: Vec<Value> =
-                task.figures.records().iter().map(|record| ended(&task, record)).collect();
-            document(&json!({
-                "in_flight": all,
-                "calls": calls.iter().map(live).collect::<Vec<_>>(),
-                "ended": ended,
-            }))
-        }
-        Err(error) => context.respond(&error),
-    }
+pub fn of_task(gateway: &Gateway, task: &Task, _: &Request) -> Result<Response<Body>, Error> {
+    let observer = gateway.invoker.observer();
+    let (calls, all) = observer.live().list(LISTED_MAX, |call| call.task == task.name);
+    let ended: Vec<Value> = task.figures.records().iter().map(|record| ended(task, record)).collect();
+    Ok(document(&json!({
+        "in_flight": all,
+        "calls": calls.iter().map(live).collect::<Vec<_>>(),
+        "ended": ended,
+    })))
 }
 
 /// A call in flight.

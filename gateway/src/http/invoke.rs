@@ -103,11 +103,8 @@ async fn below(
     request: Request,
 ) -> Response<Body> {
     let path = request.uri().path();
-    if calls::meant(path) {
-        return calls::of_task(&gateway, &call, &request);
-    }
-    if profiles::meant(path) {
-        return profiles::of_task(&gateway, &call, &request);
+    if let Some((name, page)) = own_page(path) {
+        return own(&gateway, &call, &request, name, page);
     }
     if let Err(error) = permit(&gateway, request.extensions(), Need::Call(&name(path))) {
         return Context::of(&call).respond(&error);
@@ -139,6 +136,32 @@ fn methods(path: &str) -> &'static str {
 pub fn name(path: &str) -> Cow<'_, str> {
     let below = path.strip_prefix("/tasks/").unwrap_or_default();
     query::segment(below.split('/').next().unwrap_or_default()).unwrap_or_default()
+}
+
+/// What the gateway itself shows of a task, for holders of `read`.
+type Page = fn(&Gateway, &Task, &Request) -> Result<Response<Body>, Error>;
+
+/// The task's path and the page that a path `/tasks/{task}/-/{page}` means.
+fn own_page(path: &str) -> Option<(&str, Page)> {
+    let (task, page) = path.split_once("/-/")?;
+    let page: Page = match page {
+        "calls" => calls::of_task,
+        "profile" => profiles::of_task,
+        _ => return None,
+    };
+    task.strip_prefix("/tasks/").filter(|name| !name.contains('/')).map(|_| (task, page))
+}
+
+fn own(gateway: &Gateway, call: &CallId, request: &Request, task_path: &str, page: Page) -> Response<Body> {
+    const METHODS: &str = "GET,HEAD";
+    let shown = match *request.method() {
+        Method::GET | Method::HEAD => permit(gateway, request.extensions(), Need::Read)
+            .and_then(|()| task(&gateway.registry.snapshot(), task_path))
+            .and_then(|task| page(gateway, &task, request)),
+        Method::OPTIONS => Ok(options(METHODS)),
+        ref other => Err(other_method(other, METHODS)),
+    };
+    shown.unwrap_or_else(|error| Context::of(call).respond(&error))
 }
 
 /// Whether a path `/tasks/{task}…` is the gateway's own below a task.
@@ -223,8 +246,7 @@ fn segments(path: &str) -> Result<(Cow<'_, str>, Option<Cow<'_, str>>), Error> {
     }
 }
 
-/// The answer to `OPTIONS`, with what is served.
-pub fn options(allow: &str) -> Response<Body> {
+fn options(allow: &str) -> Response<Body> {
     let mut response = probes::no_content();
     if let Ok(value) = HeaderValue::from_str(allow) {
         response.headers_mut().insert(ALLOW, value);
@@ -232,8 +254,7 @@ pub fn options(allow: &str) -> Response<Body> {
     response
 }
 
-/// The error of a method that is not among those.
-pub fn other_method(method: &Method, allow: &str) -> Error {
+fn other_method(method: &Method, allow: &str) -> Error {
     let mut error = Error::new(Kind::MethodNotAllowed, format!("found {method}, expected one of: {allow}"));
     error.allow = Some(allow.to_owned());
     error

@@ -7,8 +7,7 @@
 use super::access::permit;
 use super::answer::{document, write};
 use super::error::Context;
-use super::id::CallId;
-use super::{Gateway, invoke, query};
+use super::{Gateway, query};
 use crate::access::Need;
 use crate::error::{Error, Kind};
 use crate::invoke as calls;
@@ -21,7 +20,7 @@ use crate::task::{Output, Timing};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
-use axum::http::{Extensions, HeaderMap, HeaderName, Method, Response};
+use axum::http::{Extensions, HeaderMap, HeaderName, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -221,37 +220,19 @@ fn shown(
     Ok(response)
 }
 
-/// Whether a path is `/tasks/{task}/-/profile`.
-pub fn meant(path: &str) -> bool {
-    let below = path.strip_prefix("/tasks/").and_then(|rest| rest.split_once('/'));
-    below.is_some_and(|(_, rest)| rest == "-/profile")
-}
-
 /// `GET /tasks/{task}/-/profile`: what was sampled of the task's calls in the last minutes.
-pub fn of_task(gateway: &Gateway, call: &CallId, request: &Request) -> Response<Body> {
-    let context = Context::of(call);
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return invoke::options("GET,HEAD"),
-        ref other => return context.respond(&invoke::other_method(other, "GET,HEAD")),
+pub fn of_task(gateway: &Gateway, task: &Task, request: &Request) -> Result<Response<Body>, Error> {
+    let graph = graph_wanted(request.uri().query())?;
+    let (stacks, window) = gateway.invoker.observer().samples().of(task.figures.number());
+    if !graph {
+        return Ok(document(&told(gateway, task, &stacks, window)));
     }
-    let path = request.uri().path();
-    let shown = permit(gateway, request.extensions(), Need::Read).and_then(|()| {
-        let task = path.strip_suffix("/-/profile").unwrap_or(path);
-        let task = invoke::task(&gateway.registry.snapshot(), task)?;
-        let graph = graph_wanted(request.uri().query())?;
-        let (stacks, window) = gateway.invoker.observer().samples().of(task.figures.number());
-        if graph {
-            let about = format!(
-                "the last {}: {} samples of all calls",
-                crate::limits::duration(Duration::from_secs(window.as_secs().max(1))),
-                stacks.samples()
-            );
-            return self::shown(gateway, SVG, flame::svg(&stacks, task.name.as_str(), &about));
-        }
-        Ok(document(&told(gateway, &task, &stacks, window)))
-    });
-    shown.unwrap_or_else(|error| context.respond(&error))
+    let about = format!(
+        "the last {}: {} samples of all calls",
+        crate::limits::duration(Duration::from_secs(window.as_secs().max(1))),
+        stacks.samples()
+    );
+    shown(gateway, SVG, flame::svg(&stacks, task.name.as_str(), &about))
 }
 
 /// Whether `?format=` asks for a flame graph.

@@ -35,6 +35,23 @@ const BROKEN_MAX: usize = 1_024;
 
 static BROKEN: AtomicUsize = AtomicUsize::new(0);
 
+/// A place among them, given back when it is dropped: also with a runtime that ends.
+struct Place;
+
+impl Place {
+    fn take() -> Option<Self> {
+        let place = Self;
+        // Over the bound, dropping it gives back what was just taken.
+        (BROKEN.fetch_add(1, Ordering::Relaxed) < BROKEN_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        BROKEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// See the file's front.
 pub struct Socket<S: Stream> {
     /// Gone once it was handed on to be closed.
@@ -165,17 +182,14 @@ impl<S: Stream> Drop for Socket<S> {
         let (Some(stream), Ok(runtime)) = (self.stream.take(), tokio::runtime::Handle::try_current()) else {
             return;
         };
-        if BROKEN.fetch_add(1, Ordering::Relaxed) >= BROKEN_MAX {
-            BROKEN.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
+        let Some(place) = Place::take() else { return };
         let (write_timeout, linger) = (self.write_timeout, Arc::clone(&self.linger));
         let mut socket =
             Self { stream: Some(stream), write_timeout, linger, goodbye: None, timer: None, broken: true };
         runtime.spawn(async move {
             // Whoever is gone needs no goodbye.
             let _ = poll_fn(|cx| Pin::new(&mut socket).poll_shutdown(cx)).await;
-            BROKEN.fetch_sub(1, Ordering::Relaxed);
+            drop(place);
         });
     }
 }

@@ -54,10 +54,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Lines kept of each of a guest's output streams.
-const LINES_MAX: usize = 40;
+pub const LINES_MAX: usize = 40;
 
 /// Bytes kept of each of a guest's output streams.
-const PRINTED_BYTES_MAX: usize = 4 << 10;
+pub const PRINTED_BYTES_MAX: usize = 4 << 10;
 
 /// Parts of the histograms: threads that serve HTTP rarely meet in one.
 const PARTS: usize = 8;
