@@ -13,8 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longest time for one input, on a machine that is busy with other things.
-const INPUT_TIME_MAX: Duration = Duration::from_secs(30);
+/// Longest time for one input, on a machine that is busy with other things: 30 s, in looks of [`WATCH`].
+const INPUT_LOOKS_MAX: u32 = 30;
+
+/// Time between two looks at the input that is being fed. Counted in looks and not by the clock, so that a process
+/// that was stopped for a while (SIGSTOP, a suspended machine) is not taken for one that hangs.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// Largest process, in pages of 4 KiB: 3 GiB.
 const PAGES_MAX: u64 = 3 << 18;
@@ -22,8 +26,8 @@ const PAGES_MAX: u64 = 3 << 18;
 /// Inputs between two looks at that.
 const LOOK: u64 = 256;
 
-/// What is being fed now: the target's name, the input, since when.
-static CURRENT: Mutex<Option<(&'static str, Vec<u8>, Instant)>> = Mutex::new(None);
+/// What is being fed now: the target's name, the input, looks at it so far.
+static CURRENT: Mutex<Option<(&'static str, Vec<u8>, u32)>> = Mutex::new(None);
 
 /// What came of a run.
 #[derive(Debug)]
@@ -45,9 +49,12 @@ pub fn watch() {
     }));
     std::thread::spawn(|| {
         loop {
-            std::thread::sleep(Duration::from_secs(1));
-            let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-            let late = current.as_ref().is_some_and(|(_, _, since)| since.elapsed() > INPUT_TIME_MAX);
+            std::thread::sleep(WATCH);
+            let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+            let late = current.as_mut().is_some_and(|(_, _, looks)| {
+                *looks += 1;
+                *looks > INPUT_LOOKS_MAX
+            });
             drop(current);
             if late {
                 finding("no end in 30 s");
@@ -107,8 +114,7 @@ pub fn run(target: &Target, time: Duration, seed: u64, keep: bool) -> anyhow::Re
     }
     let (mut random, mut coverage, mut executions) = (Random::new(seed), Coverage::default(), 0);
     let mut feed = |input: &[u8], coverage: &mut Coverage| {
-        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((target.name, input.to_vec(), Instant::now()));
+        *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = Some((target.name, input.to_vec(), 0));
         Coverage::clear();
         (target.feed)(input);
         executions += 1;
