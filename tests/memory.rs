@@ -125,3 +125,28 @@ async fn a_crowd_of_hungry_guests_keeps_the_process_within_its_budget() {
     assert!(grown < 160 << 10, "{grown} KiB more, with a budget of 128 MiB");
     assert_eq!(program.text("/tasks/keeps/fine").await, "7");
 }
+
+/// Fills most of its stack, and loops down there.
+const DEEP: &str = r#"(module (func $down (param i32)
+  (if (i32.eqz (local.get 0)) (then (loop $again (br $again))))
+  (call $down (i32.sub (local.get 0) (i32.const 1))))
+  (func (export "fill") (call $down (i32.const 15000))))"#;
+
+#[tokio::test]
+async fn stacks_that_were_filled_are_given_back() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deep.wat"), DEEP).unwrap();
+    std::fs::write(folder.path().join("deep.toml"), "[limits]\ncpu = \"30ms\"\nwall = \"30s\"\n").unwrap();
+    let program = Program::serve(folder.path(), &[]).await;
+    assert!(program.text("/tasks/deep/fill").await.contains("cpu-exceeded"));
+    let before = program.resident_kib();
+    let url = program.url("/tasks/deep/fill");
+    let calls = (0..64).map(|_| client().get(&url).timeout(Duration::from_secs(60)).send());
+    for answer in futures_util::future::join_all(calls).await {
+        let problem: serde_json::Value = answer.unwrap().json().await.unwrap();
+        assert_eq!(problem["type"], "/problems/cpu-exceeded", "{problem:#}");
+    }
+    let peak = program.peak_kib().saturating_sub(before);
+    assert!(peak > 30 << 10, "{peak} KiB: they did fill their stacks");
+    eventually("the stacks are given back", || program.resident_kib() < before + (10 << 10));
+}

@@ -163,6 +163,30 @@ async fn the_head_comes_before_the_body_is_there() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_to_be_asked_for_its_body_is_asked_before_the_guest_answers() {
+    let server = server();
+    for name in BOTH {
+        let mut stream = tokio::net::TcpStream::connect(server.app().address()).await.unwrap();
+        // This guest answers without a look at the body.
+        let head = format!("POST /tasks/{name}/first-byte?ms=1 HTTP/1.1\r\nhost: x\r\n");
+        let expects = "expect: 100-continue\r\ncontent-length: 3\r\nconnection: close\r\n\r\n";
+        stream.write_all(format!("{head}{expects}").as_bytes()).await.unwrap();
+        let mut asked = [0; 25];
+        stream.read_exact(&mut asked).await.unwrap();
+        assert_eq!(asked, *b"HTTP/1.1 100 Continue\r\n\r\n", "{name}");
+        stream.write_all(b"abc").await.unwrap();
+        let mut reply = Vec::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut reply)).await;
+        read.expect("the end of the connection").unwrap();
+        assert!(reply.starts_with(b"HTTP/1.1 200 "), "{name}: {}", String::from_utf8_lossy(&reply));
+        // What the client sends before it is asked is not lost.
+        let early = format!("POST /tasks/{name}/sink HTTP/1.1\r\nhost: x\r\n{expects}abc");
+        let reply = raw(&server, &early).await;
+        assert!(reply.contains("HTTP/1.1 200 ") && reply.contains('3'), "{name}: {reply}");
+    }
+}
+
+#[tokio::test]
 async fn a_guest_goes_on_after_its_answer_within_its_budgets() {
     let server = server();
     for name in BOTH {

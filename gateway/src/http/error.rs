@@ -6,16 +6,59 @@
 
 use super::id::CallId;
 use crate::error::{Blame, Error, Kind};
+use crate::task::Phase;
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use std::fmt::Arguments;
 
 /// The media type of every error.
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Seconds until a retry where the layer that refused gave no better hint.
 const RETRY_SECONDS_DEFAULT: u64 = 1;
+
+/// Room for a document that repeats nothing long: a refusal under load is written without growing it.
+const DOCUMENT_BYTES: usize = 512;
+
+/// A problem document, without the value that a task returned as its error.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: Arguments<'a>,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    blame: &'a str,
+    call: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phase: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<Limit<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    nearest: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    backtrace: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stderr: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    hints: &'a [String],
+}
+
+/// The limit that was hit.
+#[derive(Serialize)]
+struct Limit<'a> {
+    name: &'a str,
+    value: &'a str,
+}
 
 /// What a failed request was about, as far as it was known.
 #[derive(Clone, Copy)]
@@ -58,45 +101,27 @@ impl<'a> Context<'a> {
 
     fn document(&self, error: &Error) -> Vec<u8> {
         let kind = error.kind;
-        let mut members = Map::new();
-        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
-        put("type", json!(format!("/problems/{}", kind.slug())));
-        put("title", json!(kind.title()));
-        put("status", json!(status(kind).as_u16()));
-        put("detail", json!(error.detail));
-        put("blame", json!(blame(kind.blame())));
-        put("call", json!(self.call.as_str()));
-        if let Some(task) = self.task {
-            put("task", json!(task));
-        }
-        if let Some(function) = self.function {
-            put("function", json!(function));
-        }
-        if let Some(phase) = error.phase {
-            put("phase", json!(phase.as_str()));
-        }
-        if let Some((name, value)) = &error.limit {
-            put("limit", json!({ "name": name, "value": value }));
-        }
-        if let Some(pointer) = &error.pointer {
-            put("pointer", json!(pointer));
-        }
-        if let Some(expected) = &error.expected {
-            put("expected", json!(expected));
-        }
-        if !error.nearest.is_empty() {
-            put("nearest", json!(error.nearest));
-        }
-        if !error.backtrace.is_empty() {
-            put("backtrace", json!(error.backtrace));
-        }
-        if let Some(stderr) = &error.stderr {
-            put("stderr", json!(stderr));
-        }
-        if !error.hints.is_empty() {
-            put("hints", json!(error.hints));
-        }
-        let mut document = Value::Object(members).to_string().into_bytes();
+        let problem = Problem {
+            r#type: format_args!("/problems/{}", kind.slug()),
+            title: kind.title(),
+            status: status(kind).as_u16(),
+            detail: &error.detail,
+            blame: blame(kind.blame()),
+            call: self.call.as_str(),
+            task: self.task,
+            function: self.function,
+            phase: error.phase.map(Phase::as_str),
+            limit: error.limit.as_ref().map(|(name, value)| Limit { name, value }),
+            pointer: error.pointer.as_deref(),
+            expected: error.expected.as_deref(),
+            nearest: &error.nearest,
+            backtrace: &error.backtrace,
+            stderr: error.stderr.as_deref(),
+            hints: &error.hints,
+        };
+        let mut document = Vec::with_capacity(DOCUMENT_BYTES);
+        // Text and numbers can always be written.
+        let _ = serde_json::to_writer(&mut document, &problem);
         splice(&mut document, "value", error.value.as_deref());
         document
     }
@@ -207,8 +232,8 @@ pub fn status(kind: Kind) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::Phase;
     use http_body_util::BodyExt as _;
+    use serde_json::{Value, json};
     use std::time::Duration;
 
     async fn seen(error: &Error) -> (Response<()>, Value) {

@@ -11,12 +11,14 @@ use crate::exchange::Stream;
 use crate::limits::{self, Limits};
 use crate::runtime::Observed;
 use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::EXPECT;
 use bytes::Bytes;
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 
@@ -35,9 +37,14 @@ impl Complaint {
     }
 }
 
+/// A part of a body, its end, or what is wrong with it.
+type Part = Option<Result<Frame<Bytes>, axum::Error>>;
+
 /// See the file's page.
 pub struct Inflow {
     body: Body,
+    /// What came of asking for the first part before the guest did.
+    ahead: Option<Part>,
     bytes_max: Option<u64>,
     seen: u64,
     timeout: Duration,
@@ -48,12 +55,15 @@ pub struct Inflow {
 }
 
 impl Inflow {
-    /// Wraps the body of a request.
+    /// Wraps the body of a request. A client that waits to be asked for it (`Expect: 100-continue`, RFC 9110
+    /// section 10.1.1) is asked now: a guest that writes the head of its answer before it reads would leave the
+    /// client waiting until its patience ends, a second with curl.
     ///
     /// # Errors
     /// `input-too-large`, if the stated length tells.
-    pub fn open(
-        body: Body,
+    pub async fn open(
+        headers: &HeaderMap,
+        mut body: Body,
         limits: &Limits,
         settings: &Settings,
         complaint: Complaint,
@@ -66,13 +76,26 @@ impl Inflow {
             return Err(too_large(&limits::bytes(stated), most));
         }
         let timeout = settings.body_timeout;
-        Ok(Self { body, bytes_max, seen: 0, timeout, silence: None, complaint, observed }.boxed_unsync())
+        let ahead = if headers.contains_key(EXPECT) { asked_for(&mut body).await } else { None };
+        Ok(Self { body, ahead, bytes_max, seen: 0, timeout, silence: None, complaint, observed }
+            .boxed_unsync())
     }
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let copy = Error::new(error.kind, error.detail.clone());
         self.complaint.put(error);
         Poll::Ready(Some(Err(copy)))
+    }
+}
+
+/// Asks for the first part of a body, which is what polling it does.
+async fn asked_for(body: &mut Body) -> Option<Part> {
+    let poll = Pin::new(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+    // The connection asks its client when it is polled next, unless it was handed an answer by then.
+    tokio::task::yield_now().await;
+    match poll {
+        Poll::Ready(part) => Some(part),
+        Poll::Pending => None,
     }
 }
 
@@ -95,7 +118,11 @@ impl http_body::Body for Inflow {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        let poll = match self.ahead.take() {
+            Some(part) => Poll::Ready(part),
+            None => Pin::new(&mut self.body).poll_frame(cx),
+        };
+        match poll {
             Poll::Pending => {
                 let timeout = self.timeout;
                 let silence = self.silence.get_or_insert_with(|| Box::pin(sleep(timeout)));
@@ -129,7 +156,7 @@ impl http_body::Body for Inflow {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.ahead.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -371,7 +371,8 @@ async fn run(
     // The charge for the body is held until the call ends.
     let (body, _charge) = if function.body_stream.is_some() && body::flows(&parts.headers, &body)? {
         let complaint = visitor.complaint.clone();
-        let body = Inflow::open(body, &task.limits, &gateway.settings, complaint, observed.clone())?;
+        let (limits, settings) = (&task.limits, &gateway.settings);
+        let body = Inflow::open(&parts.headers, body, limits, settings, complaint, observed.clone()).await?;
         (task::Body::Stream(body), None)
     } else {
         body::read(&parts.headers, body, &task.limits, &gateway.settings, gateway.invoker.memory()).await?

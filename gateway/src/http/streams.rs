@@ -91,11 +91,14 @@ pub async fn answer(
         traces.begin(&super::invoke::of_trace(&parts, &place.route, call, &task.version(), None))
     });
     let observed = Observed::of(Arc::clone(&call.0)).traced(trace.clone());
-    let profiling = Profiling::of(gateway, &parts.headers, &parts.extensions);
-    let ready = profiling.and_then(|profiling| {
-        let asked = exchange(gateway, call, &task, &place, (parts, body), (&visitor.complaint, &observed))?;
-        Ok((asked, profiling.unzip()))
-    });
+    let ready = match Profiling::of(gateway, &parts.headers, &parts.extensions) {
+        Ok(profiling) => {
+            exchange(gateway, call, &task, &place, (parts, body), (&visitor.complaint, &observed))
+                .await
+                .map(|exchange| (exchange, profiling.unzip()))
+        }
+        Err(error) => Err(error),
+    };
     let response = match ready {
         Ok((exchange, (profiling, profiled))) => {
             let visit = Visit { task, exchange, bodiless, wait, observed, profiled };
@@ -187,7 +190,7 @@ fn late(call: &CallId, task: &Arc<Task>, function: Option<&str>) -> Late {
 }
 
 /// The request in the guest's terms.
-fn exchange(
+async fn exchange(
     gateway: &Gateway,
     call: &CallId,
     task: &Task,
@@ -195,7 +198,9 @@ fn exchange(
     (mut parts, body): (Parts, Body),
     (complaint, observed): (&Complaint, &Observed),
 ) -> Result<Exchange, Error> {
-    let body = Inflow::open(body, &task.limits, &gateway.settings, complaint.clone(), observed.clone())?;
+    let (settings, complaint) = (&gateway.settings, complaint.clone());
+    let body =
+        Inflow::open(&parts.headers, body, &task.limits, settings, complaint, observed.clone()).await?;
     take_off(&mut parts.headers);
     parts.headers.remove(UNBLOCK_PROFILE);
     if let Some(id) = call.header() {

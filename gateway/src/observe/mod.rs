@@ -307,14 +307,21 @@ impl Drop for Seen {
 }
 
 impl Observer {
+    /// Counts the phases that a call reached: one that it did not took no time at all.
     fn count(&self, timing: &Timing) {
         let Some(part) = self.phases.get(live::part() % PARTS) else { return };
         let mut phases = part.lock().unwrap_or_else(PoisonError::into_inner);
-        phases.queue.record(timing.queue);
-        phases.instantiate.record(timing.instantiate);
-        phases.run.record(timing.run);
-        phases.encode.record(timing.encode);
-        phases.cpu.record(timing.cpu);
+        let Phases { queue, instantiate, run, encode, cpu } = &mut *phases;
+        let taken = [
+            (queue, timing.queue),
+            (instantiate, timing.instantiate),
+            (run, timing.run),
+            (encode, timing.encode),
+            (cpu, timing.cpu),
+        ];
+        for (histogram, duration) in taken.into_iter().filter(|(_, duration)| !duration.is_zero()) {
+            histogram.record(duration);
+        }
     }
 }
 

@@ -261,7 +261,7 @@ fn encoded(error: EncodeError, limits: &Limits) -> Error {
 
 /// The error of a guest that returned `err`, with the value as JSON.
 pub(super) fn task_error(shape: Option<&Shape>, value: Option<Val>, limits: &Limits) -> Error {
-    let mut error = Error::new(Kind::TaskError, "the function returned an error");
+    let mut error = Error::new(Kind::TaskError, "the function returned an error").at(Phase::Run);
     if let (Some(shape), Some(value)) = (shape, value) {
         let mut out = Vec::new();
         if let Err(problem) = encode(shape, &value, &mut out, limit(limits)) {

@@ -104,14 +104,19 @@ pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
     }
     // Zeros are valid UTF-8, and what a hole in a file reads as.
     let text = std::str::from_utf8(bytes).ok().filter(|text| !text.starts_with('\0'));
-    let Some(text) = text else {
-        let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    let Some(text) = text.filter(|text| text.trim_start().starts_with(TEXT_STARTS)) else {
+        let found = match text {
+            Some(text) => format!("{:?}", text.chars().take(HEAD_CHARS).collect::<String>()),
+            None => {
+                let head: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+                format!("the bytes {}", head.join(" "))
+            }
+        };
         return Err(LoadError::new(
             format!(
-                "not WebAssembly: found the bytes {}, expected 00 61 73 6d (\"\\0asm\") or WebAssembly text",
-                head.join(" ")
+                "not WebAssembly: found {found} at the start, expected 00 61 73 6d (\"\\0asm\"), or a parenthesis where it is text"
             ),
-            "build for wasm32-wasip2, not for this machine",
+            "build for wasm32-wasip2, not for this machine, and copy the module again",
         ));
     };
     wat::parse_str(text).map(Cow::Owned).map_err(|error| {
@@ -124,6 +129,12 @@ pub fn assemble(bytes: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
         )
     })
 }
+
+/// What WebAssembly text begins with: a parenthesis, or a comment of a line.
+const TEXT_STARTS: [char; 2] = ['(', ';'];
+
+/// Characters that are repeated of what is no WebAssembly.
+const HEAD_CHARS: usize = 20;
 
 /// Bytes of an assembler's message that are kept: the mistake, its place and a line of code.
 const TEXT_ERROR_BYTES_MAX: usize = 1_000;

@@ -100,6 +100,10 @@ const MEMORY_KEEP_RESIDENT_BYTES: usize = 256 << 10;
 /// The same for a table.
 const TABLE_KEEP_RESIDENT_BYTES: usize = 64 << 10;
 
+/// The same for a stack, at its top. A small Rust task touches 8 KiB. Without any, each call takes page faults
+/// that cost it 1.5 times the CPU; this much costs it 0 to 3 %.
+const STACK_KEEP_RESIDENT_BYTES: usize = 16 << 10;
+
 /// Unused slots that keep a module's pages mapped for its next run.
 const WARM_SLOTS: u32 = 1_000;
 
@@ -218,6 +222,8 @@ pub fn engine(settings: &Settings) -> anyhow::Result<Engine> {
     config.shared_memory(false);
     config.max_wasm_stack(settings.stack_bytes);
     config.async_stack_size(settings.stack_bytes + STACK_HOST_BYTES);
+    // Otherwise a stack keeps every page that a run ever touched, and nothing of one run stays for the next.
+    config.async_stack_zeroing(true);
     // A slot per run, prepared beforehand: no mmap on the way of a call.
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pooling(settings.runs)));
     // Memories start as copy-on-write views of the module's image.
@@ -255,6 +261,7 @@ fn pooling(runs: Runs) -> PoolingAllocationConfig {
         .max_unused_warm_slots(WARM_SLOTS)
         .linear_memory_keep_resident(MEMORY_KEEP_RESIDENT_BYTES)
         .table_keep_resident(TABLE_KEEP_RESIDENT_BYTES)
+        .async_stack_keep_resident(STACK_KEEP_RESIDENT_BYTES)
         // Linux 6.7 and later: tells which pages a run touched, so that only those are cleared and
         // no page goes back to the kernel.
         .pagemap_scan(Enabled::Auto);
