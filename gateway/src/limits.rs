@@ -2,7 +2,7 @@
 //!
 //! A task runs under the gateway's defaults, its manifest may ask for other values, and the
 //! operator's ceilings cap what a manifest asks for. This file owns the numbers, their units and
-//! the merge; it does not know where they are read from (`registry/manifest.rs`, `config.rs`) nor
+//! the merge; it does not know where they are read from (`registry/manifest.rs`, `config`) nor
 //! who enforces them (`runtime/`, the pool, `http/`).
 
 use std::fmt;

@@ -1,7 +1,7 @@
 //! The command line: `serve`, `run`, `check`, `new`, `token`, `top`. Parses, hands over, and turns ends into exit codes.
 //!
 //! `run` makes one local call (`run.rs`); `check` judges a file without calling it. Flags of the server
-//! are read in `config.rs`. Knows no HTTP, but for what `top` asks a gateway that runs elsewhere.
+//! are read in `config`. Knows no HTTP, but for what `top` asks a gateway that runs elsewhere.
 
 mod grants;
 mod run;
