@@ -87,7 +87,29 @@ pub(super) fn http_settings(flags: &Flags, reader: &mut Reader) -> http::Setting
             Some(text) => reader.count("max-connections", text, 1..=CONNECTIONS_MAX),
         },
         rate,
+        proxies: proxies(flags, reader),
+        cors: flags
+            .cors_origin
+            .as_deref()
+            .and_then(|text| reader.read("cors-origin", None, http::Cors::parse(text).map(Some))),
         ..http::Settings::default()
+    }
+}
+
+/// The proxies whose word is taken, and where they write it.
+fn proxies(flags: &Flags, reader: &mut Reader) -> Option<http::Proxies> {
+    let Some(networks) = &flags.trusted_proxy else {
+        if flags.proxy_header.is_some() {
+            reader
+                .mistakes
+                .push("--proxy-header: found no --trusted-proxy beside it, expected both".to_owned());
+        }
+        return None;
+    };
+    let proxies = reader.read("trusted-proxy", None, http::Proxies::parse(networks).map(Some))?;
+    match &flags.proxy_header {
+        None => Some(proxies),
+        Some(field) => reader.read("proxy-header", None, proxies.with_field(field).map(Some)),
     }
 }
 

@@ -94,6 +94,15 @@ pub struct Flags {
     /// Requests that a client may send at once before --rate-limit counts [default: its number].
     #[arg(long, env = "UNBLOCK_RATE_BURST", value_name = "N", help_heading = "Access")]
     pub rate_burst: Option<String>,
+    /// Proxies before the gateway, as networks or addresses: what they say of a client is believed [default: none].
+    #[arg(long, env = "UNBLOCK_TRUSTED_PROXY", value_name = "CIDR,…", help_heading = "Access")]
+    pub trusted_proxy: Option<String>,
+    /// Where these proxies say it: x-forwarded-for or forwarded [default: x-forwarded-for].
+    #[arg(long, env = "UNBLOCK_PROXY_HEADER", value_name = "FIELD", help_heading = "Access")]
+    pub proxy_header: Option<String>,
+    /// Origins whose pages may call and read the answers, such as "http://localhost:3000", or "*" [default: none].
+    #[arg(long, env = "UNBLOCK_CORS_ORIGIN", value_name = "ORIGIN,…", help_heading = "Access")]
+    pub cors_origin: Option<String>,
     /// Largest module, in the folder or put over HTTP.
     #[arg(
         long,
@@ -367,6 +376,7 @@ impl Flags {
         self.listen = LOOPBACK.to_owned();
         (self.tokens, self.tls_cert, self.tls_key) = (None, None, None);
         (self.rate_limit, self.rate_burst) = (None, None);
+        (self.trusted_proxy, self.proxy_header, self.cors_origin) = (None, None, None);
         self.traces = Some("off".to_owned());
     }
 }

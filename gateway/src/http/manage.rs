@@ -5,9 +5,9 @@
 //! how it ended; never a token, never a body. How a module is judged is not known here.
 
 use super::access::permit;
+use super::client::Client;
 use super::error::{Context, status};
 use super::id::CallId;
-use super::server::Peer;
 use super::{Gateway, body, query, tasks};
 use crate::access::{Holder, Need};
 use crate::error::{Error, Kind};
@@ -46,7 +46,7 @@ pub struct Actor {
     action: &'static str,
     task: String,
     holder: Option<Arc<Holder>>,
-    client: Option<Peer>,
+    client: Option<Client>,
 }
 
 impl Actor {
@@ -61,7 +61,7 @@ impl Actor {
             action: if *request.method() == Method::DELETE { "delete" } else { "put" },
             task,
             holder: request.extensions().get::<Arc<Holder>>().cloned(),
-            client: request.extensions().get::<Peer>().copied(),
+            client: request.extensions().get::<Client>().copied(),
         }
     }
 
@@ -78,7 +78,8 @@ impl Actor {
         let Self { call, action, task, holder, client } = self;
         let id = holder.as_ref().map_or("-", |holder| &*holder.id);
         let name = holder.as_ref().and_then(|holder| holder.name.as_deref());
-        let client = client.map(|client| client.address.to_string()).unwrap_or_default();
+        let proxy = client.and_then(|client| client.proxy()).map(|proxy| proxy.to_string());
+        let client = client.map(|client| client.to_string()).unwrap_or_default();
         tracing::info!(
             target: crate::telemetry::AUDIT,
             action,
@@ -90,6 +91,7 @@ impl Actor {
             token.id = id,
             token.name = name,
             client.address = client,
+            proxy.address = proxy,
             call.id = call.as_str(),
             "{action} of task {:?} by token {id} from {client}: {outcome}", task
         );

@@ -9,7 +9,9 @@ mod access;
 mod answer;
 mod body;
 mod calls;
+mod client;
 mod compress;
+mod cors;
 mod docs;
 mod error;
 mod etag;
@@ -38,6 +40,8 @@ mod tasks;
 mod timing;
 mod trailers;
 
+pub use client::Proxies;
+pub use cors::Cors;
 pub use rate::Rate;
 pub use server::{listen, serve};
 
@@ -73,6 +77,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// How often each client may ask.
     pub rate: Option<Rate>,
+    /// The proxies that say who asks; without them it is the peer.
+    pub proxies: Option<Proxies>,
+    /// Pages of which other origins may read answers.
+    pub cors: Option<Cors>,
 }
 
 impl Default for Settings {
@@ -84,6 +92,8 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(60),
             connections_max: 65_536,
             rate: None,
+            proxies: None,
+            cors: None,
         }
     }
 }
@@ -165,8 +175,9 @@ impl Gateway {
 ///
 /// 1. TLS, header timeout, connection bound, write timeout, lingering close
 /// 2. the request id, taken or made, and set on every response
-/// 3. the bound on the header's size; whose token it carries, which all but open paths need; the client's rate
-/// 4. compression, for answers that are worth it
+/// 3. the answer to a preflight, or the bound on the header's size
+/// 4. who asks, behind which proxies; whose token it carries, which all but open paths need; the client's rate
+/// 5. compression, for answers that are worth it; what pages of other origins may do with them
 fn routes(gateway: Arc<Gateway>) -> Router {
     // What concerns all tasks is for holders of `read`. The handlers of one task ask for themselves.
     let read = Router::new()

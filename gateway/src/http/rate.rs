@@ -4,7 +4,7 @@
 //! has whole. The number of clients that are remembered is bounded: those whose bucket is full again are
 //! forgotten, and if there are still too many, the rest shares one. What is asked is not known here.
 
-use super::server::Peer;
+use super::client::Client;
 use crate::access::Holder;
 use crate::error::{Error, Kind};
 use axum::body::Body;
@@ -83,19 +83,19 @@ pub enum Left {
 
 /// Who asks, as far as it is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Client {
+enum Counted {
     Holder(Arc<str>),
     Address(IpAddr),
     /// All whom there is no room for.
     Others,
 }
 
-impl Client {
+impl Counted {
     fn of(extensions: &Extensions) -> Self {
         if let Some(holder) = extensions.get::<Arc<Holder>>() {
             return Self::Holder(Arc::clone(&holder.id));
         }
-        match extensions.get::<Peer>().map(|peer| peer.address.ip().to_canonical()) {
+        match extensions.get::<Client>().map(|client| client.address) {
             Some(IpAddr::V6(address)) => {
                 let prefix = u128::from(address) >> (128 - V6_BITS) << (128 - V6_BITS);
                 Self::Address(Ipv6Addr::from(prefix).into())
@@ -106,7 +106,7 @@ impl Client {
     }
 }
 
-type Buckets = RateLimiter<Client, DashMapStateStore<Client>, DefaultClock, StateInformationMiddleware>;
+type Buckets = RateLimiter<Counted, DashMapStateStore<Counted>, DefaultClock, StateInformationMiddleware>;
 
 /// The buckets of all clients.
 pub struct Rates {
@@ -148,9 +148,9 @@ impl Rates {
         if self.seen.fetch_add(1, Ordering::Relaxed) % COUNT_EVERY == COUNT_EVERY - 1 {
             self.forget();
         }
-        let mut client = Client::of(extensions);
-        if self.crowded.load(Ordering::Relaxed) && matches!(client, Client::Address(_)) {
-            client = Client::Others;
+        let mut client = Counted::of(extensions);
+        if self.crowded.load(Ordering::Relaxed) && matches!(client, Counted::Address(_)) {
+            client = Counted::Others;
         }
         self.buckets.check_key(&client).map(|state| state.remaining_burst_capacity()).map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now());
@@ -197,7 +197,7 @@ mod tests {
     fn from(address: &str) -> Extensions {
         let address = SocketAddr::new(address.parse().expect("an address"), 1);
         let mut extensions = Extensions::new();
-        extensions.insert(Peer { address, tls: false });
+        extensions.insert(Client::direct(address, false));
         extensions
     }
 

@@ -8,14 +8,14 @@
 //! reason, the handlers' futures are dropped, and with them the calls they wait for. It must not
 //! know URLs.
 
-use super::access;
+use super::client::Client;
 use super::error::Context;
 use super::h2::{self, Traffic};
 use super::id::{CallId, X_REQUEST_ID};
 use super::manage::{self, Actor};
 use super::rate::Left;
 use super::socket::Socket;
-use super::{Gateway, compress, events, routes};
+use super::{Gateway, access, compress, cors, events, routes};
 use crate::error::{Error, Kind};
 use crate::{limits, tls};
 use axum::Router;
@@ -100,7 +100,7 @@ pub async fn serve(listener: TcpListener, gateway: Arc<Gateway>, shutdown: impl 
             _ = &mut shutdown => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             (stream, address) = accept(&listener), if connections.len() < gateway.settings.connections_max => {
-                let peer = Peer { address, tls: gateway.tls.is_some() };
+                let peer = Client::direct(address, gateway.tls.is_some());
                 let edge = Edge::new(&gateway, &router, peer);
                 match &gateway.tls {
                     None => {
@@ -243,20 +243,20 @@ fn left_early(error: &io::Error) -> bool {
 struct Edge {
     gateway: Arc<Gateway>,
     router: Router,
-    peer: Peer,
+    peer: Client,
     /// Something is asked of every request before its handler.
     guarded: bool,
     linger: Arc<AtomicBool>,
 }
 
 impl Edge {
-    fn new(gateway: &Arc<Gateway>, router: &Router, peer: Peer) -> Arc<Self> {
+    fn new(gateway: &Arc<Gateway>, router: &Router, peer: Client) -> Arc<Self> {
         gateway.answers.opened();
         Arc::new(Self {
             gateway: Arc::clone(gateway),
             router: router.clone(),
             peer,
-            guarded: peer.tls || gateway.tokens.is_some() || gateway.rates.is_some(),
+            guarded: gateway.tokens.is_some() || gateway.rates.is_some(),
             linger: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -266,15 +266,6 @@ impl Drop for Edge {
     fn drop(&mut self) {
         self.gateway.answers.closed();
     }
-}
-
-/// Who is at the other end. Known to handlers of guarded requests only.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// Its address: the client's, or that of the proxy before it.
-    pub address: SocketAddr,
-    /// Whether the connection is under TLS.
-    pub tls: bool,
 }
 
 /// A request's body that is on its way: until its end was read, the connection is closed gently (see
@@ -317,26 +308,37 @@ impl HttpBody for Expected {
     }
 }
 
-/// One request: its id, its header's bound, who sends it and how often, the handler, compression, and
-/// the id again.
+/// One request: its id, a preflight's answer or its header's bound, who sends it and how often, the handler,
+/// compression, what pages may do with the answer, and the id again.
 async fn respond(edge: Arc<Edge>, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
     let call = edge.gateway.ids.of(request.headers());
     let accepted = request.headers().get(ACCEPT_ENCODING).cloned();
+    let cors = edge.gateway.settings.cors.as_ref();
+    let allowed = cors.and_then(|cors| cors.allowed(request.headers()));
+    let preflight = cors.filter(|_| cors::is_preflight(request.method(), request.headers()));
     let mut request = request.map(|body| Expected::body(body, &edge.linger));
     let mut left = None;
-    let response = match admit(&edge, &call, &mut request, &mut left) {
-        Err(error) => Context::of(&call).respond(&error),
-        Ok(()) => {
-            request.extensions_mut().insert(call.clone());
-            match edge.router.clone().call(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
+    let response = if let Some(cors) = preflight {
+        // Browsers send no token with it, so it comes before every question.
+        cors.preflight(allowed.clone())
+    } else {
+        match admit(&edge, &call, &mut request, &mut left) {
+            Err(error) => Context::of(&call).respond(&error),
+            Ok(()) => {
+                request.extensions_mut().insert(call.clone());
+                match edge.router.clone().call(request).await {
+                    Ok(response) => response,
+                    Err(never) => match never {},
+                }
             }
         }
     };
     let problem = response.extensions().get::<Kind>().copied();
     edge.gateway.answers.answered(response.status().as_u16(), problem);
     let mut response = compress::apply(accepted, response).await;
+    if let Some(cors) = cors.filter(|_| preflight.is_none()) {
+        cors.tell(response.headers_mut(), allowed);
+    }
     if let Some(id) = call.header() {
         response.headers_mut().insert(X_REQUEST_ID, id);
     }
@@ -357,11 +359,15 @@ fn admit(
     if found > most {
         return Err(headers_too_large(found, most));
     }
+    let client = match &edge.gateway.settings.proxies {
+        None => edge.peer,
+        Some(proxies) => proxies.settle(edge.peer, request.headers_mut()),
+    };
+    request.extensions_mut().insert(client);
     let managing = manage::meant(request.method(), request.uri().path());
     if !edge.guarded && !managing {
         return Ok(());
     }
-    request.extensions_mut().insert(edge.peer);
     let result = guard(&edge.gateway, request, left);
     if let (Err(error), true) = (&result, managing) {
         Actor::of(call, request).audit(Err(error));

@@ -5,11 +5,11 @@
 //! guest's answer is passed on as the guest wrote it; what fails before it is a problem, what fails
 //! after its head breaks the body off and is logged. How a run is made is not known here.
 
+use super::client::Client;
 use super::error::Context;
 use super::id::{CallId, X_REQUEST_ID};
 use super::inflow::{Complaint, Inflow};
 use super::profiles::{Profiling, UNBLOCK_PROFILE};
-use super::server::Peer;
 use super::{Gateway, prefer, query, trailers};
 use crate::error::{Error, Kind};
 use crate::exchange::{Command, Exchange, Printed, Stream};
@@ -275,9 +275,9 @@ fn command(task: &Task, place: &Place, parts: &Parts, input: Stream) -> Result<E
     Ok(Exchange::Command(Command { arguments, variables, input, printed }))
 }
 
-/// Whether the request came under TLS.
+/// Whether the client asked under TLS.
 pub fn under_tls(parts: &Parts) -> bool {
-    parts.extensions.get::<Peer>().is_some_and(|peer| peer.tls)
+    parts.extensions.get::<Client>().is_some_and(|client| client.tls)
 }
 
 /// The segments of the path below the task, or the parameters of its route.
@@ -303,7 +303,7 @@ fn cgi_variables(task: &Task, place: &Place, parts: &Parts) -> Result<Vec<(Strin
     let text = |name: &HeaderName| {
         parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
     };
-    let (host, tls) = (text(&HOST), under_tls(parts));
+    let (host, tls, client) = (text(&HOST), under_tls(parts), parts.extensions.get::<Client>());
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             (name.to_owned(), port.to_owned())
@@ -327,6 +327,7 @@ fn cgi_variables(task: &Task, place: &Place, parts: &Parts) -> Result<Vec<(Strin
         ("CONTENT_LENGTH", text(&CONTENT_LENGTH)),
         ("SCRIPT_NAME", script),
         ("PATH_INFO", path),
+        ("REMOTE_ADDR", client.map(|client| client.address.to_string()).unwrap_or_default()),
         ("SERVER_NAME", name),
         ("SERVER_PORT", port),
         ("SERVER_PROTOCOL", protocol.to_owned()),
