@@ -32,7 +32,7 @@ async fn one_look_shows_who_runs_which_task_is_hungry_and_what_is_not_loaded() {
         |start: &str, words: &str| lines.iter().any(|line| line.starts_with(start) && line.contains(words));
     assert!(has("unblock ", "calls/s"), "{stdout}");
     assert!(has("1 in flight", "of 2 workers busy"), "{stdout}");
-    assert!(has("worker 0", "loops/endless  level") || has("worker 1", "loops/endless  level"), "{stdout}");
+    assert!(has("worker 0", "loops/endless · level") || has("worker 1", "loops/endless · level"), "{stdout}");
     assert!(has("not loaded: broken.wat:", ""), "{stdout}");
     let task = lines.iter().find(|line| line.starts_with("loops ")).unwrap_or_else(|| panic!("{stdout}"));
     let share: f64 = task.split(" %").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();

@@ -135,6 +135,7 @@ struct Task<'a> {
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
     cpu_share: f64,
+    cpu_part: Option<f64>,
     memory_bytes_max: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<&'a VecDeque<u32>>,
@@ -242,6 +243,7 @@ fn task<'a>(name: &'a TaskName, seen: &'a Seen, whole: bool) -> Task<'a> {
         p50_ms: row.p50.map(ms),
         p99_ms: row.p99.map(ms),
         cpu_share: rounded(row.cpu_share),
+        cpu_part: row.cpu_part.map(rounded),
         memory_bytes_max: row.memory_bytes_max,
         history: whole.then_some(&seen.history),
     }

@@ -24,6 +24,9 @@ pub const SAMPLES: usize = 240;
 /// Samples over which the percentiles of all calls are taken: ten seconds.
 const LATENCY_SAMPLES: usize = 20;
 
+/// Time over which a task's part of the workers is taken: as long as that of the percentiles.
+const SHARE_TIME: Duration = Duration::from_secs(10);
+
 /// Samples over which the rate of a task is taken: five seconds, so that one call in a second stands still.
 const RATE_SAMPLES: usize = 10;
 
@@ -121,8 +124,11 @@ pub struct Row {
     pub p50: Option<Duration>,
     /// All but one in a hundred of them took no longer.
     pub p99: Option<Duration>,
-    /// The part of all workers' time that it took since the sample before.
+    /// The part of all workers' time that it took within the last ten seconds.
     pub cpu_share: f64,
+    /// CPU time as a part of the time from slot to end, of the calls that ended within the last minutes:
+    /// what is missing to one they waited. `None` if none has ended.
+    pub cpu_part: Option<f64>,
     /// The most bytes of memories and tables that a run held at once.
     pub memory_bytes_max: u64,
 }
@@ -145,9 +151,9 @@ pub struct Seen {
     /// What has ended at the last sample, and at the two turns before.
     ended: Ended,
     turns: [Ended; 2],
-    /// Processor time of the calls that had ended, and, if the sample before looked at them, of all.
-    ended_cpu: Duration,
-    cpu: Option<Duration>,
+    /// Processor time of all its calls at samples of the last [`SHARE_TIME`], the newest last: those at which
+    /// it was known, since nothing was in flight or somebody watched.
+    marks: VecDeque<(Instant, Duration)>,
 }
 
 /// What has ended up to one moment.
@@ -156,6 +162,8 @@ struct Ended {
     total: Histogram,
     count: u64,
     errors: u64,
+    queue: Duration,
+    cpu: Duration,
 }
 
 /// What happened in one task since the sample before.
@@ -263,13 +271,12 @@ impl Window {
         // After the tasks: a call that ends in between is missing in both, and comes with the next sample.
         // The other way round it would be there twice.
         self.sight = look.live.map(|live| Sight::of(live, self.workers));
-        let worked = seconds * self.workers as f64;
         self.gone.clear();
-        let (sample, gone, sight) = (self.sample, &mut self.gone, &self.sight);
+        let (sample, gone, sight, workers) = (self.sample, &mut self.gone, &self.sight, self.workers);
         self.tasks.retain(|name, seen| {
             let stays = seen.sample == sample;
             if stays {
-                seen.share(sight.as_ref().map(|sight| sight.cpu(name)), worked);
+                seen.share(sight.as_ref().map(|sight| sight.cpu(name)), look.at, workers);
                 seen.changed = seen.before != Some(seen.row);
             } else {
                 gone.push(name.clone());
@@ -312,6 +319,7 @@ impl Seen {
             p50: None,
             p99: None,
             cpu_share: 0.0,
+            cpu_part: None,
             memory_bytes_max: 0,
         };
         Self {
@@ -324,8 +332,7 @@ impl Seen {
             before: None,
             ended: Ended::default(),
             turns: Default::default(),
-            ended_cpu: Duration::ZERO,
-            cpu: None,
+            marks: VecDeque::new(),
         }
     }
 
@@ -338,17 +345,22 @@ impl Seen {
         // Otherwise nothing has ended, and nobody's lock is taken.
         let some_ended = row.calls.saturating_sub(row.running) != self.ended.count;
         if some_ended {
-            let total = self.figures.with(|tally| {
+            let now = self.figures.with(|tally| {
                 row.errors = tally.errors;
                 row.cancelled = tally.cancelled;
                 row.memory_bytes_max = tally.memory_bytes_max;
-                self.ended_cpu = tally.phases.cpu;
-                tally.total.clone()
+                Ended {
+                    total: tally.total.clone(),
+                    count: tally.total.count(),
+                    errors: tally.errors,
+                    queue: tally.phases.queue,
+                    cpu: tally.phases.cpu,
+                }
             });
             step.errors = row.errors.saturating_sub(before.errors);
             step.cancelled = row.cancelled.saturating_sub(before.cancelled);
-            ended.add(&total.since(&self.ended.total));
-            self.ended = Ended { count: total.count(), total, errors: row.errors };
+            ended.add(&now.total.since(&self.ended.total));
+            self.ended = now;
         }
         if turn {
             let [_, later] = std::mem::take(&mut self.turns);
@@ -360,6 +372,9 @@ impl Seen {
             let (count, errors) = (window.count(), self.ended.errors.saturating_sub(base.errors));
             row.error_rate = if count == 0 { 0.0 } else { errors as f64 / count as f64 };
             (row.p50, row.p99) = (window.quantile(0.5), window.quantile(0.99));
+            let held = window.sum().saturating_sub(self.ended.queue.saturating_sub(base.queue));
+            let cpu = self.ended.cpu.saturating_sub(base.cpu).as_secs_f64();
+            row.cpu_part = (!held.is_zero()).then(|| (cpu / held.as_secs_f64()).min(1.0));
         }
         self.remember(step.calls);
         step
@@ -377,17 +392,25 @@ impl Seen {
         self.row.rate = recent as f64 / (INTERVAL.as_secs_f64() * RATE_SAMPLES as f64);
     }
 
-    /// The part of the workers' time that it took. `live_cpu` is what its calls in flight have taken so
-    /// far, `worked` the seconds that all workers together had.
-    fn share(&mut self, live_cpu: Option<Duration>, worked: f64) {
-        let cpu = live_cpu.map(|live| (self.ended_cpu + live).max(self.cpu.unwrap_or_default()));
-        self.row.cpu_share = match (cpu, self.cpu) {
-            (Some(now), Some(before)) if worked > 0.0 => {
-                (now.saturating_sub(before).as_secs_f64() / worked).min(1.0)
+    /// The part of the workers' time that it took. `live_cpu` is what its calls in flight have taken so far,
+    /// if somebody looked at them.
+    fn share(&mut self, live_cpu: Option<Duration>, at: Instant, workers: usize) {
+        let live = live_cpu.or((self.row.running == 0).then_some(Duration::ZERO));
+        if let Some(live) = live {
+            // A call that ended between two looks is missing in both: nothing is taken back.
+            let before = self.marks.back().map_or(Duration::ZERO, |(_, cpu)| *cpu);
+            self.marks.push_back((at, (self.ended.cpu + live).max(before)));
+        }
+        while self.marks.front().is_some_and(|(then, _)| at.saturating_duration_since(*then) > SHARE_TIME) {
+            self.marks.pop_front();
+        }
+        self.row.cpu_share = match (self.marks.front(), self.marks.back()) {
+            (Some((first, before)), Some((last, now))) if last > first => {
+                let worked = (*last - *first).as_secs_f64() * workers as f64;
+                (now.saturating_sub(*before).as_secs_f64() / worked).min(1.0)
             }
             _ => 0.0,
         };
-        self.cpu = cpu;
     }
 }
 
@@ -471,10 +494,20 @@ mod tests {
         assert!((row.error_rate - 1.0 / 3.0).abs() < 1e-9 && row.p50.is_some(), "{row:?}");
         assert!((row.rate - 0.8).abs() < 1e-9, "{row:?}");
         assert_eq!(scene.window.sight().map(|sight| sight.in_flight), Some(1));
-        // What waits, waits: only the share falls.
+        // They ended at once, and say that they computed for longer.
+        assert_eq!(row.cpu_part, Some(1.0));
+        // What waits, waits: only the share falls, with the ten seconds that it is of.
         scene.sample(&[&task]);
-        assert!(scene.seen("a").changed && scene.seen("a").row.cpu_share == 0.0);
+        let row = scene.seen("a").row;
+        assert!(scene.seen("a").changed && (row.cpu_share - 0.25).abs() < 1e-9, "{row:?}");
         assert_eq!(scene.last().rates.calls, 0.0);
+        for _ in 0..18 {
+            scene.sample(&[&task]);
+        }
+        let row = scene.seen("a").row;
+        assert!((row.cpu_share - 0.025).abs() < 1e-9, "half a second of 2 × 10 s: {row:?}");
+        scene.sample(&[&task]);
+        assert_eq!(scene.seen("a").row.cpu_share, 0.0);
         scene.sample(&[&task]);
         assert!(!scene.seen("a").changed, "{:?}", scene.seen("a").row);
         end(calls.next().expect("a call"), None);
@@ -514,6 +547,42 @@ mod tests {
         let seen = scene.seen("a");
         assert_eq!((seen.row.p50, seen.row.error_rate, seen.row.errors), (None, 0.0, 1));
         assert_eq!((seen.history.len(), scene.window.points().len()), (0, SAMPLES));
+    }
+
+    #[test]
+    fn a_call_now_and_then_has_a_share_that_stands_still() {
+        let (mut scene, task) = (Scene::new(), figures("a"));
+        let mut seen = Vec::new();
+        for sample in 0..80 {
+            // 250 ms of CPU every second: a quarter of one of two workers.
+            if sample % 2 == 0 {
+                end(scene.call(&task), None);
+            }
+            scene.sample(&[&task]);
+            seen.push(scene.seen("a").row.cpu_share);
+        }
+        let settled = seen.get(20..).expect("more than ten seconds");
+        assert!(settled.iter().all(|share| (share - 0.125).abs() < 0.013), "{settled:?}");
+    }
+
+    #[test]
+    fn what_is_in_flight_unseen_is_not_taken_for_work_of_the_moment() {
+        let (mut scene, task) = (Scene::new(), figures("a"));
+        let call = scene.call(&task);
+        let mut unseen = |scene: &mut Scene| {
+            scene.at += INTERVAL;
+            let tasks = [(&task, Kind::Component)].into_iter();
+            let look = Look { at: scene.at, at_ms: 0, tasks, pool: Stats::default(), live: None };
+            scene.window.take(look);
+            scene.seen("a").row.cpu_share
+        };
+        for _ in 0..30 {
+            assert_eq!(unseen(&mut scene), 0.0, "nobody knows");
+        }
+        end(call, None);
+        assert_eq!(unseen(&mut scene), 0.0, "its 250 ms may be long past");
+        end(scene.call(&task), None);
+        assert!((unseen(&mut scene) - 0.25).abs() < 1e-9, "all of it is of this half second");
     }
 
     #[test]

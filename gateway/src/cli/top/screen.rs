@@ -8,13 +8,13 @@ use crate::limits;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
-use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Cell, Paragraph, Row, Sparkline, Table, Wrap};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table, Wrap};
 use std::cmp::Reverse;
 use std::time::Duration;
 
-/// Rows of the head: the summary, the pool, the memory.
-const HEAD_ROWS: u16 = 3;
+/// Between two things that a line says; a line that is too long is broken here.
+const BETWEEN: &str = " · ";
 
 /// Workers that are drawn; a machine may have many.
 const WORKERS_SHOWN_MAX: usize = 8;
@@ -109,10 +109,11 @@ impl Screen {
                 return;
             }
         };
+        let summary = self.summary(state, usize::from(frame.area().width));
         let workers = shown(state.workers.len(), WORKERS_SHOWN_MAX);
         let failures = shown(state.failures.len(), FAILURES_SHOWN_MAX);
         let [head, rates, middle, table, bottom, foot] = Layout::vertical([
-            Constraint::Length(HEAD_ROWS),
+            Constraint::Length(shown(summary.len(), usize::MAX)),
             Constraint::Length(3),
             Constraint::Length(workers + 2),
             Constraint::Min(3),
@@ -120,10 +121,10 @@ impl Screen {
             Constraint::Length(1),
         ])
         .areas(frame.area());
-        frame.render_widget(Paragraph::new(self.summary(state)), head);
+        frame.render_widget(Paragraph::new(summary), head);
         self.rates(frame, rates, state);
         frame.render_widget(
-            Paragraph::new(worker_lines(state)).block(Block::bordered().title(" workers ")),
+            Paragraph::new(worker_lines(state, inner(middle))).block(Block::bordered().title(" workers ")),
             middle,
         );
         self.tasks(frame, table, state);
@@ -131,7 +132,7 @@ impl Screen {
             let lines: Vec<Line> = failure_lines(state).into_iter().map(|line| self.alarming(line)).collect();
             frame.render_widget(Paragraph::new(lines).block(Block::bordered().title(" not loaded ")), bottom);
         }
-        frame.render_widget(Paragraph::new(self.keys()), foot);
+        frame.render_widget(Paragraph::new(self.keys(usize::from(foot.width))), foot);
     }
 
     fn alarming(&self, text: String) -> Line<'static> {
@@ -143,11 +144,12 @@ impl Screen {
         Line::from(Span::styled(text, style))
     }
 
-    fn summary(&self, state: &State) -> Vec<Line<'static>> {
-        let mut lines: Vec<Line> =
-            head(state, &format!(" at {}", self.address)).into_iter().map(Line::from).collect();
-        if let (Some(trouble), Some(first)) = (&self.trouble, lines.first_mut()) {
-            *first = self.alarming(format!("what follows is old: {trouble}"));
+    fn summary(&self, state: &State, width: usize) -> Vec<Line<'static>> {
+        let said = head(state, &format!(" at {}", self.address));
+        let lines = said.iter().flat_map(|parts| broken(parts, width));
+        let mut lines: Vec<Line> = lines.map(Line::from).collect();
+        if let Some(trouble) = &self.trouble {
+            lines.insert(0, self.alarming(format!("what follows is old: {trouble}")));
         }
         lines
     }
@@ -174,26 +176,32 @@ impl Screen {
         } else {
             Style::new().add_modifier(Modifier::BOLD)
         };
+        let (columns, name) = fitting(inner(area));
+        let row = |task: &str, cells: [String; COLUMNS.len()]| {
+            let cells = cells.into_iter().take(columns).map(|cell| Text::from(cell).right_aligned());
+            Row::new(std::iter::once(Text::from(cut(task, name))).chain(cells))
+        };
         let lines = tasks.into_iter().skip(self.first).take(rows).map(|task| {
             let style = if task.error_rate > 0.0 { failing } else { Style::new() };
-            Row::new(cells(task).map(Cell::from)).style(style)
+            row(&task.name, cells(task)).style(style)
         });
-        let heads = HEADS.map(|(head, _)| Cell::from(head));
-        let table = Table::new(lines, HEADS.map(|(_, width)| Constraint::Length(width)))
-            .header(Row::new(heads).style(Style::new().add_modifier(Modifier::BOLD)))
-            .block(Block::bordered().title(format!(
-                " {} tasks, by {} ",
-                state.tasks.len(),
-                self.sort.name()
-            )));
+        let heads = row(TASK, COLUMNS.map(|(head, _)| head.to_owned()));
+        let widths = COLUMNS.iter().take(columns).map(|(_, width)| Constraint::Length(*width));
+        let widths = std::iter::once(Constraint::Length(shown(name, usize::MAX))).chain(widths);
+        let table =
+            Table::new(lines, widths).header(heads.style(Style::new().add_modifier(Modifier::BOLD))).block(
+                Block::bordered().title(format!(" {} tasks, by {} ", state.tasks.len(), self.sort.name())),
+            );
         frame.render_widget(table, area);
     }
 
-    fn keys(&self) -> String {
+    fn keys(&self, width: usize) -> String {
         let sorts: Vec<String> =
             Sort::ALL.iter().map(|sort| format!("{} {}", sort.key(), sort.name())).collect();
         let pause = if self.paused { "space goes on" } else { "space pauses" };
-        format!("q quits · {pause} · ↑↓ · sort: {}", sorts.join(", "))
+        let parts =
+            ["q quits".to_owned(), pause.to_owned(), format!("sort: {}", sorts.join(", ")), "↑↓".to_owned()];
+        broken(&parts, width).swap_remove(0)
     }
 }
 
@@ -201,36 +209,84 @@ fn shown(count: usize, most: usize) -> u16 {
     u16::try_from(count.min(most)).unwrap_or(u16::MAX)
 }
 
-/// The columns of the table of tasks, and their widths.
-const HEADS: [(&str, u16); 9] = [
-    ("task", 24),
-    ("calls/s", 10),
-    ("errors/s", 9),
-    ("p50", 10),
-    ("p99", 10),
+/// The columns of numbers behind the task's name, and their widths; where they do not fit, those at the end
+/// are left out.
+const COLUMNS: [(&str, u16); 8] = [
     ("cpu", 7),
-    ("running", 8),
-    ("memory", 10),
-    ("calls", 12),
+    ("calls/s", 7),
+    ("failed", 7),
+    ("p50", 8),
+    ("p99", 8),
+    ("in flight", 9),
+    ("memory", 9),
+    ("calls", 10),
 ];
 
-fn cells(task: &Task) -> [String; 9] {
+/// The head of the names.
+const TASK: &str = "task";
+
+/// Characters of a task's name, at least and at most.
+const NAME_CHARS: std::ops::RangeInclusive<usize> = 14..=32;
+
+fn cells(task: &Task) -> [String; COLUMNS.len()] {
     let time = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), duration);
     [
-        task.name.clone(),
+        percent(task.cpu_share),
         number(task.rate),
-        number(task.error_rate),
+        percent(task.error_rate),
         time(task.p50_ms),
         time(task.p99_ms),
-        format!("{:.1} %", task.cpu_share * 100.0),
         task.running.to_string(),
         bytes(task.memory_bytes_max),
         task.calls.to_string(),
     ]
 }
 
+/// How many columns of numbers have a place in so many, and how many are left for the name.
+fn fitting(width: usize) -> (usize, usize) {
+    let taken = |columns: usize| -> usize {
+        COLUMNS.iter().take(columns).map(|(_, width)| 1 + usize::from(*width)).sum()
+    };
+    let fits = |columns: &usize| taken(*columns) + NAME_CHARS.start() <= width;
+    let columns = (0..=COLUMNS.len()).rev().find(fits).unwrap_or_default();
+    (columns, width.saturating_sub(taken(columns)).min(*NAME_CHARS.end()))
+}
+
+/// The width within a border.
+fn inner(area: Rect) -> usize {
+    usize::from(area.width.saturating_sub(2))
+}
+
+/// A text in so many characters.
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    if width == 0 { kept } else { kept + "…" }
+}
+
+/// What is said, in lines of that width at most; broken between two things, never within one, unless it is wider
+/// by itself. At least one line.
+fn broken(parts: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts.iter().filter(|part| !part.is_empty()) {
+        let fits = |line: &&mut String| {
+            line.chars().count() + BETWEEN.chars().count() + part.chars().count() <= width
+        };
+        match lines.last_mut().filter(fits) {
+            Some(line) => line.extend([BETWEEN, part]),
+            None => lines.push(cut(part, width)),
+        }
+    }
+    if lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines
+}
+
 /// The lines above everything else; `place` follows the version.
-fn head(state: &State, place: &str) -> [String; 3] {
+fn head(state: &State, place: &str) -> [Vec<String>; 3] {
     let latency = match &state.latency_ms {
         Some(latency) => format!("p50 {}, p99 {}", duration(latency.p50), duration(latency.p99)),
         None => "nothing ended lately".to_owned(),
@@ -239,51 +295,51 @@ fn head(state: &State, place: &str) -> [String; 3] {
     let queued: Vec<String> = pool.queued.iter().map(u64::to_string).collect();
     let up = limits::duration(Duration::from_secs(state.uptime_s.max(0.0) as u64));
     [
-        format!(
-            "unblock {}{place}, up {up} · {} calls/s, {} errors/s, {} cancelled/s · {latency}",
-            state.version,
-            number(rates.calls),
-            number(rates.errors),
-            number(rates.cancelled),
-        ),
-        format!(
-            "{} in flight: {} of {} workers busy, queued by level {}, {} parked, {} wait for a slot ({} of {} taken)",
-            state.in_flight,
-            pool.running,
-            pool.workers,
-            queued.join("/"),
-            pool.parked,
-            pool.waiting,
-            pool.permits,
-            pool.runs_max,
-        ),
-        format!(
-            "memory {} of {} held by calls, {} resident · {} slices/s, {} preemptions/s{}",
-            bytes(memory.held_bytes),
-            bytes(memory.budget_bytes),
-            bytes(memory.resident_bytes),
-            number(pool.slices_per_s),
-            number(pool.preemptions_per_s),
+        vec![
+            format!("unblock {}{place}, up {up}", state.version),
+            format!(
+                "{} calls/s, {} failed/s, {} cancelled/s",
+                number(rates.calls),
+                number(rates.errors),
+                number(rates.cancelled)
+            ),
+            latency,
+        ],
+        vec![
+            format!("{} in flight", state.in_flight),
+            format!("{} of {} workers busy", pool.running, pool.workers),
+            format!("queued by level {}", queued.join("/")),
+            format!("{} parked", pool.parked),
+            format!("{} wait for a slot ({} of {} taken)", pool.waiting, pool.permits, pool.runs_max),
+        ],
+        vec![
+            format!("{} of {} held by calls", bytes(memory.held_bytes), bytes(memory.budget_bytes)),
+            format!("{} resident", bytes(memory.resident_bytes)),
+            format!(
+                "{} slices/s, {} preemptions/s",
+                number(pool.slices_per_s),
+                number(pool.preemptions_per_s)
+            ),
             match state.loading.len() {
                 0 => String::new(),
-                count => format!(" · {count} modules are being compiled"),
+                1 => "1 module is being compiled".to_owned(),
+                count => format!("{count} modules are being compiled"),
             },
-        ),
+        ],
     ]
 }
 
-fn worker_lines(state: &State) -> Vec<Line<'static>> {
+fn worker_lines(state: &State, width: usize) -> Vec<Line<'static>> {
     let busy = |number: usize, worker: &Worker| {
         let function =
             if worker.function.is_empty() { String::new() } else { format!("/{}", worker.function) };
-        format!(
-            "{number:>3}  {}{function}  level {}, {} CPU in {}, call {}",
-            worker.task,
-            worker.level.unwrap_or_default(),
-            duration(worker.cpu_ms),
-            duration(worker.elapsed_ms),
-            worker.id,
-        )
+        let parts = [
+            format!("{number:>3}  {}{function}", worker.task),
+            format!("level {}", worker.level.unwrap_or_default()),
+            format!("{} CPU in {}", duration(worker.cpu_ms), duration(worker.elapsed_ms)),
+            format!("call {}", worker.id),
+        ];
+        broken(&parts, width).swap_remove(0)
     };
     let lines = state.workers.iter().take(WORKERS_SHOWN_MAX).enumerate();
     lines
@@ -308,15 +364,17 @@ pub fn text(state: &State) -> String {
         text.push_str(words.trim_end());
         text.push('\n');
     };
-    head(state, "").iter().for_each(|words| line(words));
-    worker_lines(state)
+    head(state, "").iter().for_each(|parts| line(&parts.join(BETWEEN)));
+    worker_lines(state, usize::MAX)
         .iter()
         .for_each(|worker| line(&format!("worker {}", worker.to_string().trim_start())));
-    let row = |cells: &[String; 9]| -> String {
-        cells.iter().zip(HEADS).map(|(cell, (_, width))| format!("{cell:<0$}", usize::from(width))).collect()
+    let row = |task: &str, cells: [String; COLUMNS.len()]| -> String {
+        let name = format!("{task:<0$}", NAME_CHARS.end());
+        let cells = cells.iter().zip(COLUMNS);
+        cells.fold(name, |row, (cell, (_, width))| row + &format!(" {cell:>0$}", usize::from(width)))
     };
-    line(&row(&HEADS.map(|(head, _)| head.to_owned())));
-    Sort::Cpu.order(&state.tasks).into_iter().for_each(|task| line(&row(&cells(task))));
+    line(&row(TASK, COLUMNS.map(|(head, _)| head.to_owned())));
+    Sort::Cpu.order(&state.tasks).into_iter().for_each(|task| line(&row(&task.name, cells(task))));
     failure_lines(state).iter().for_each(|failure| line(&format!("not loaded: {failure}")));
     text
 }
@@ -324,6 +382,14 @@ pub fn text(state: &State) -> String {
 /// A number per second: whole where it is large.
 fn number(value: f64) -> String {
     if value >= 100.0 || value == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+}
+
+/// A part of one as percent.
+fn percent(part: f64) -> String {
+    match part * 100.0 {
+        percent if percent > 0.0 && percent < 0.1 => "<0.1 %".to_owned(),
+        percent => format!("{percent:.1} %"),
+    }
 }
 
 /// Milliseconds in the unit that fits.
@@ -376,7 +442,7 @@ mod tests {
             "workers": [{ "id": "abc", "task": "primes", "function": "count", "level": 3, "cpu_ms": 250.0,
                 "elapsed_ms": 61_000.0 }, null],
             "in_flight": 1015,
-            "tasks": [task("calm", 10.0, 0.0, 0.01), task("hungry", 1.0, 0.0, 0.9), task("broken", 2.0, 2.0, 0.0)],
+            "tasks": [task("calm", 10.0, 0.0, 0.01), task("hungry", 1.0, 0.0, 0.9), task("broken", 2.0, 0.097, 0.0)],
             "loading": [], "failures": [{ "file": "bad.wasm", "reason": "it is no module" }], "newer": { "a": 1 }
         }))
         .expect("a state")
@@ -397,9 +463,9 @@ mod tests {
         for words in [
             "unblock 9.9.9 at http://here, up 3m 12s",
             "1234 calls/s",
-            "1015 in flight: 1 of 2 workers busy, queued by level 0/0/3/1000",
-            "1.0 GiB of 4.0 GiB",
-            "primes/count  level 3, 250 ms CPU in 61.0 s, call abc",
+            "1015 in flight · 1 of 2 workers busy · queued by level 0/0/3/1000 · 7 parked",
+            "1.0 GiB of 4.0 GiB held by calls",
+            "primes/count · level 3 · 250 ms CPU in 61.0 s · call abc",
             "  1  idle",
             "bad.wasm: it is no module",
             "3 tasks, by cpu",
@@ -412,6 +478,52 @@ mod tests {
         screen.sort = Sort::Errors;
         let text = drawn(&mut screen, &Ok(state()), 120, 30);
         assert!(text.find("broken") < text.find("hungry"), "by errors\n{text}");
+    }
+
+    #[test]
+    fn a_part_is_shown_as_percent_under_its_own_head_and_numbers_end_below_theirs() {
+        let text = drawn(&mut Screen::new("http://here".to_owned(), false), &Ok(state()), 120, 30);
+        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).expect(name);
+        let (heads, row) = (line("│task"), line("│broken"));
+        assert!(!heads.contains("errors/s") && !heads.contains("running"), "{heads}");
+        for (head, cell) in
+            [("failed", "9.7 %"), ("cpu", "0.0 %"), ("calls/s", "2.0"), ("p99", "1.23 s"), ("in flight", "2")]
+        {
+            let (before, _) = heads.split_once(&format!("{head} ")).expect(head);
+            let before: String = row.chars().take(before.chars().count() + head.len()).collect();
+            assert!(before.ends_with(&format!(" {cell}")), "{head}: {before:?}");
+        }
+    }
+
+    #[test]
+    fn eighty_columns_show_whole_numbers_and_leave_out_what_does_not_fit() {
+        let worker = Worker { id: "0123456789abcdef".repeat(3), task: "t".repeat(30), ..Worker::default() };
+        let tasks = vec![Task {
+            name: "a-name-that-is-longer-than-its-place".to_owned(),
+            rate: 1234.0,
+            error_rate: 1.0,
+            cpu_share: 1.0,
+            p50_ms: Some(99_999.0),
+            p99_ms: Some(999_999.0),
+            running: 10_000,
+            memory_bytes_max: 1023 << 20,
+            ..Task::default()
+        }];
+        let state = State { workers: vec![Some(worker)], tasks, ..state() };
+        let mut screen = Screen::new("http://127.0.0.1:8888".to_owned(), false);
+        let text = drawn(&mut screen, &Ok(state), 80, 30);
+        for words in [
+            "unblock 9.9.9 at http://127.0.0.1:8888, up 3m 12s",
+            "1234 calls/s, 0.2 failed/s, 0 cancelled/s",
+            "p50 100 µs, p99 12 ms",
+            "4 wait for a slot (1011 of 4000 taken)",
+            "0 preemptions/s",
+            "100.0 %    1234 100.0 %  100.0 s 1000.0 s     10000  1023 MiB│",
+            "n name",
+        ] {
+            assert!(text.contains(words), "{words:?} is missing in\n{text}");
+        }
+        assert!(text.contains("│a-name-") && text.contains('…') && !text.contains("0123"), "{text}");
     }
 
     #[test]
@@ -446,7 +558,7 @@ mod tests {
     fn one_look_is_plain_text() {
         let text = text(&state());
         assert!(text.starts_with("unblock 9.9.9, up 3m 12s · 1234 calls/s"), "{text}");
-        assert!(text.contains("worker 0  primes/count  level 3"), "{text}");
+        assert!(text.contains("worker 0  primes/count · level 3"), "{text}");
         assert!(text.contains("not loaded: bad.wasm: it is no module"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
     }

@@ -400,7 +400,9 @@ fn state_schema(failure: &Value) -> Value {
         "rate": said(number(), "Calls per second, over the last five seconds."),
         "error_rate": said(part(), "Of the calls that ended within the last one to two minutes."),
         "p50_ms": said(maybe(), "Of the same calls."), "p99_ms": said(maybe(), "Of the same calls."),
-        "cpu_share": said(part(), "Of the time of all workers."),
+        "cpu_share": said(part(), "Of the time of all workers, within the last ten seconds."),
+        "cpu_part": said(maybe(), "CPU time as a part of the time from slot to end, of the calls that ended within the last one to two \
+            minutes: what is missing to 1 they waited."),
         "memory_bytes_max": said(count(), "The most that one run held."),
         "history": said(list(count()), "Calls that came in each sample, the last one at the end; shorter if there were none before."),
     }));

@@ -1,13 +1,14 @@
 // The frame: which view is shown, how it stands with the connection, and the token if the gateway asks for one.
 
 import { changes, connection, keep, state, token, watch } from "./api.js";
-import { Bin, count, duration, el, mark, say } from "./dom.js";
-import { overview } from "./overview.js";
+import { Bin, count, duration, el, mark, number, say } from "./dom.js";
+import { NOT_LOADED, overview } from "./overview.js";
 import { task } from "./task.js";
 
 const main = document.getElementById("main");
 const status = document.getElementById("status");
 const about = document.getElementById("about");
+const trouble = document.getElementById("trouble");
 const leave = document.getElementById("leave");
 const bin = new Bin();
 let shown = null;
@@ -46,6 +47,16 @@ function show() {
     window.scrollTo(0, 0);
     main.focus({ preventScroll: true });
   }
+  if (view === "overview") jump();
+}
+
+/** To what could not be loaded, if the address means that. It does so once, so that the link works again. */
+function jump() {
+  if (location.hash !== `#/${NOT_LOADED}`) return;
+  history.replaceState(null, "", "#/");
+  const part = document.getElementById(NOT_LOADED);
+  part?.scrollIntoView();
+  part?.focus({ preventScroll: true });
 }
 
 function wait() {
@@ -86,6 +97,9 @@ function tell() {
   leave.hidden = !token();
   const info = state ? `${state.version} · up ${duration(state.uptime_s)} · ${count(state.tasks.size, "task")}` : "";
   say(about, info);
+  const failed = state?.failures.length ?? 0;
+  trouble.hidden = failed === 0;
+  say(trouble, `${number(failed)} not loaded`);
 }
 
 changes.addEventListener("status", () => {
@@ -96,7 +110,7 @@ changes.addEventListener("status", () => {
 });
 changes.addEventListener("state", () => { tell(); show(); });
 changes.addEventListener("tick", tell);
-window.addEventListener("hashchange", show);
+window.addEventListener("hashchange", () => { show(); jump(); });
 leave.addEventListener("click", () => keep(""));
 tell();
 show();

@@ -105,7 +105,7 @@ function option(schema) {
 
 const absent = (at, optional, what) => {
   if (optional) return undefined;
-  throw new Unreadable(`expected ${what}`);
+  throw new Unreadable(`is required: ${what}`);
 };
 
 function common({ id, about, required, name }) {

@@ -15,7 +15,7 @@ use axum::http::header::VARY;
 use axum::http::{HeaderValue, Response};
 
 /// The page itself comes first.
-static FILES: [File; 14] = [
+static FILES: [File; 15] = [
     file!("", "text/html; charset=utf-8", "index.html"),
     file!("style.css", "text/css; charset=utf-8", "style.css"),
     file!("icon.svg", "image/svg+xml", "icon.svg"),
@@ -27,6 +27,7 @@ static FILES: [File; 14] = [
     file!("overview.js", "text/javascript; charset=utf-8", "overview.js"),
     file!("result.js", "text/javascript; charset=utf-8", "result.js"),
     file!("task.js", "text/javascript; charset=utf-8", "task.js"),
+    file!("terms.js", "text/javascript; charset=utf-8", "terms.js"),
     file!("uplot.js", "text/javascript; charset=utf-8", "vendor/uPlot.iife.min.js"),
     file!("uplot.css", "text/css; charset=utf-8", "vendor/uPlot.min.css"),
     file!("uplot.txt", "text/plain; charset=utf-8", "vendor/LICENSE"),

@@ -3,10 +3,18 @@
 import { changes, state } from "./api.js";
 import { heat, lines, spark } from "./charts.js";
 import { bytes, count, duration, el, mark, ms, number, percent, rate, say } from "./dom.js";
+import { MEANS, term } from "./terms.js";
 
 const ROWS_MAX = 200;
 const REORDER_MS = 2000;
 const LEVELS = 4;
+
+/** A task whose calls compute for less of their time mostly waits, unless that takes much of the workers. */
+const WAITS_PART = 0.05;
+const WAITS_SHARE = 0.1;
+
+/** Where the address of what could not be loaded leads. */
+export const NOT_LOADED = "not-loaded";
 
 /** Fills `main`, and keeps it up to date until `bin` is emptied. */
 export function overview(main, bin) {
@@ -25,18 +33,18 @@ function panel(title, ...children) {
 
 /** The numbers on top. */
 function tiles() {
-  const tile = (label) => {
+  const tile = (label, means) => {
     const value = el("dd", { class: "value", text: "–" });
     const more = el("dd", { class: "more" });
-    return { node: el("div", { class: "tile" }, el("dt", { text: label }), value, more), value, more };
+    return { node: el("div", { class: "tile" }, el("dt", {}, term(means, label)), value, more), value, more };
   };
   const all = {
-    calls: tile("Calls per second"),
-    latency: tile("Latency, half / 99 %"),
-    flight: tile("In flight"),
-    workers: tile("Workers busy"),
-    slots: tile("Slots"),
-    memory: tile("Memory held"),
+    calls: tile("Calls per second", "calls"),
+    latency: tile("Latency, p50 / p99", "latency"),
+    flight: tile("In flight", "flight"),
+    workers: tile("Workers busy", "workers"),
+    slots: tile("Slots", "slots"),
+    memory: tile("Memory held", "held"),
   };
   const meters = { workers: meter(), slots: meter(), memory: meter() };
   for (const [name, bar] of Object.entries(meters)) all[name].node.append(bar.node);
@@ -96,7 +104,7 @@ function charts(bin) {
   const calls = figure("Calls per second", [
     { label: "calls", colour: "accent" }, { label: "failed", colour: "bad" },
   ]);
-  const latency = figure("Latency", [{ label: "half", colour: "accent" }, { label: "99 %", colour: "warn" }]);
+  const latency = figure("Latency", [{ label: "p50", colour: "accent" }, { label: "p99", colour: "warn" }]);
   const readCalls = (sample) => [rate(sample?.calls ?? 0), rate(sample?.errors ?? 0)];
   const readLatency = (sample) => [ms(sample?.p50), ms(sample?.p99)];
   const reader = (chart, read) => {
@@ -111,7 +119,7 @@ function charts(bin) {
     told: callsRead.told,
   });
   const setLatency = lines(latency.body, bin, {
-    series: [{ label: "half", colour: "accent" }, { label: "99 %", colour: "warn" }],
+    series: [{ label: "p50", colour: "accent" }, { label: "p99", colour: "warn" }],
     logarithmic: true,
     told: latencyRead.told,
   });
@@ -133,7 +141,7 @@ function charts(bin) {
     latencyRead.tell();
     const last = history.at(-1);
     mark(calls.body, "aria-label", `Calls per second over the last two minutes; now ${number(last?.calls ?? 0)}`);
-    mark(latency.body, "aria-label", `Latency over the last two minutes; now half within ${ms(last?.p50)}, 99 % within ${ms(last?.p99)}`);
+    mark(latency.body, "aria-label", `Latency over the last two minutes; now p50 ${ms(last?.p50)}, p99 ${ms(last?.p99)}`);
   };
   return { node, update };
 }
@@ -144,7 +152,8 @@ function workers() {
   const cells = [];
   const levels = el("dl", { class: "levels" });
   const rows = [];
-  const rates = el("p", { class: "muted small" });
+  const words = Object.fromEntries(["parked", "urgent", "slices", "preemptions", "demotions"].map((of) => [of, term(of, "")]));
+  const rates = el("p", { class: "muted small words" }, Object.values(words));
   const node = panel("Workers and levels",
     el("div", { class: "split" }, el("div", {}, list), el("div", {}, levels, rates)));
   const cell = (index) => {
@@ -157,7 +166,7 @@ function workers() {
   const level = (label) => {
     const waiting = el("dd");
     const bar = meter();
-    levels.append(el("div", {}, el("dt", { text: label }), waiting, el("dd", {}, bar.node)));
+    levels.append(el("div", {}, el("dt", {}, term("level", label)), waiting, el("dd", {}, bar.node)));
     return { waiting, bar };
   };
   const update = () => {
@@ -179,14 +188,10 @@ function workers() {
       say(rows[index].waiting, `${number(running[index])} run, ${number(queued)} wait`);
       rows[index].bar.set((queued / most) * 0.7);
     });
-    const parts = [
-      `${count(pool.parked, "run")} parked`,
-      `${number(pool.slices_per_s)} slices/s`,
-      `${number(pool.preemptions_per_s)} preemptions/s`,
-      `${number(pool.demotions_per_s)} demotions/s`,
-    ];
-    if (pool.urgent > 0) parts.splice(1, 0, `${number(pool.urgent)} being stopped`);
-    say(rates, parts.join(" · "));
+    say(words.parked, `${count(pool.parked, "run")} parked`);
+    say(words.urgent, `${number(pool.urgent)} being stopped`);
+    words.urgent.hidden = pool.urgent === 0;
+    for (const of of ["slices", "preemptions", "demotions"]) say(words[of], `${number(pool[`${of}_per_s`])} ${of}/s`);
   };
   return { node, update };
 }
@@ -198,26 +203,28 @@ function name(call) {
 const COLUMNS = [
   { key: "name", label: "Task", text: true },
   { key: "history", label: "Last two minutes", fixed: true, wide: true },
-  { key: "rate", label: "Calls/s" },
-  { key: "running", label: "In flight" },
-  { key: "calls", label: "Calls", wide: true },
-  { key: "error_rate", label: "Failed" },
-  { key: "p50_ms", label: "Half within", wide: true },
-  { key: "p99_ms", label: "99 % within" },
-  { key: "cpu_share", label: "CPU" },
-  { key: "memory_bytes_max", label: "Memory, most", wide: true },
+  { key: "cpu_share", label: "CPU", means: MEANS.cpu },
+  { key: "p50_ms", label: "p50", means: MEANS.p50 },
+  { key: "p99_ms", label: "p99", means: MEANS.p99 },
+  { key: "error_rate", label: "Failed", means: MEANS.failed },
+  { key: "rate", label: "Calls/s", means: `${MEANS.calls}, over the last 5 s`, wide: true },
+  { key: "running", label: "In flight", means: MEANS.flight, wide: true },
+  { key: "calls", label: "Calls", means: "Calls that came since the task was loaded", wide: true },
+  { key: "memory_bytes_max", label: "Memory, most", means: MEANS.memory, wide: true },
 ];
+
+/** How the table is sorted: for as long as the page lives, so that whoever comes back from a task finds it again. */
+let sort = { key: "cpu_share", down: true };
 
 /** The table of tasks. */
 function tasks(bin) {
-  let sort = { key: "name", down: false };
   let filter = "";
   let reordered = 0;
   const rows = new Map();
   const body = el("tbody");
   const heads = COLUMNS.map((column) => {
     const button = column.fixed ? el("span", { text: column.label })
-      : el("button", { type: "button", class: "plain", text: column.label, onclick: () => by(column) });
+      : el("button", { type: "button", class: "plain", text: column.label, title: column.means, onclick: () => by(column) });
     return el("th", { scope: "col", class: classes(column) }, button);
   });
   const search = el("input", {
@@ -293,8 +300,9 @@ function row(task) {
   const share = el("span");
   const cells = Object.fromEntries(COLUMNS.slice(2).map((column) => [column.key, el("td", { class: classes(column) })]));
   cells.cpu_share.append(share, cpu.node);
+  const waits = el("span", { class: "muted small waits", text: "waits", hidden: true });
   const node = el("tr", {},
-    el("th", { scope: "row", class: "text" }, el("a", { href: `#/tasks/${task}`, text: task })),
+    el("th", { scope: "row", class: "text" }, el("a", { href: `#/tasks/${task}`, text: task }), waits),
     el("td", { class: "wide" }, canvas),
     Object.values(cells));
   let drawn = "";
@@ -309,6 +317,8 @@ function row(task) {
     say(cells.p99_ms, ms(of.p99_ms));
     say(share, percent(of.cpu_share));
     cpu.set(of.cpu_share * 0.7);
+    waits.hidden = !(of.cpu_part !== null && of.cpu_part < WAITS_PART && of.cpu_share < WAITS_SHARE);
+    if (!waits.hidden) mark(waits, "title", `Its calls compute for ${percent(of.cpu_part)} of their time; else they wait: for a timer, the network or a worker`);
     say(cells.memory_bytes_max, of.memory_bytes_max > 0 ? bytes(of.memory_bytes_max) : "–");
     mark(node, "data-idle", of.rate === 0 && of.running === 0 ? "" : null);
     const now = `${of.history.length} ${canvas.clientWidth} ${of.history.join(" ")}`;
@@ -322,6 +332,8 @@ function row(task) {
 function failures() {
   const list = el("ul", { class: "failures" });
   const node = panel("Not loaded", list);
+  mark(node, "id", NOT_LOADED);
+  mark(node, "tabindex", "-1");
   let shown = "";
   const update = () => {
     const now = JSON.stringify([state.failures, state.loading]);
@@ -349,7 +361,7 @@ function flight() {
   const table = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table of calls in flight" },
     el("table", { class: "data" }, el("caption", { class: "hidden", text: "Calls in flight" }),
       el("thead", {}, el("tr", {}, FLIGHT.map((label, index) =>
-        el("th", { scope: "col", class: index < 3 ? "text" : index > 3 ? "wide" : null, text: label })))), body));
+        el("th", { scope: "col", class: [index < 3 && "text", (index === 0 || index > 3) && "wide"].filter(Boolean).join(" ") || null, text: label })))), body));
   const node = panel("Calls in flight", none, table, note);
   const rows = new Map();
   const update = () => {
@@ -380,8 +392,8 @@ function flying(call) {
     el("td", { class: "text" }), el("td"), el("td", { class: "wide" }), el("td", { class: "wide" }), el("td", { class: "wide" }),
   ];
   const node = el("tr", {},
-    el("th", { scope: "row", class: "text id", text: call.id }),
-    el("td", { class: "text" }, el("a", { href: `#/tasks/${call.task}`, text: name(call) })),
+    el("th", { scope: "row", class: "text id wide" }, linked(call, call.id)),
+    el("td", { class: "text" }, linked(call, name(call))),
     state_, elapsed, cpu, memory, progress);
   const fill = (of) => {
     say(state_, standing(of));
@@ -391,6 +403,11 @@ function flying(call) {
     say(progress, of.progress ? `${percent(of.progress.fraction)} ${of.progress.message}` : "–");
   };
   return { node, fill };
+}
+
+/** A text that leads to the call's task, if that is still served. */
+function linked(call, text) {
+  return state.tasks.has(call.task) ? el("a", { href: `#/tasks/${call.task}`, text }) : text;
 }
 
 /** Where a call is, in words. */

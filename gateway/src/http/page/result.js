@@ -5,14 +5,31 @@ import { bytes, el, ms, number } from "./dom.js";
 /** Characters of a text that are shown; the rest can be downloaded. */
 const TEXT_MAX = 100_000;
 
-/** Phases in the order of time; what is missing to the total is waiting for the network and the like. */
-export const PHASES = ["queue", "instantiate", "run", "encode"];
+/**
+ * Where a call's time went, in the order of time but for the run, whose slices are put together: on a processor, and not.
+ * What is missing to the total is waiting for the network and the like.
+ */
+const PHASES = [
+  ["queue", "queue"],
+  ["instantiate", "instantiate"],
+  ["run", "run, on CPU"],
+  ["off", "run, off CPU (waits, parked or preempted)"],
+  ["encode", "encode"],
+];
+
+/** The phases in words, of milliseconds of each and of the CPU time of all after the queue. */
+export function spent({ queue = 0, instantiate = 0, run = 0, encode = 0, cpu = 0 }) {
+  // Instantiating and encoding compute.
+  const on = Math.min(run, Math.max(0, cpu - instantiate - encode));
+  const times = { queue, instantiate, run: on, off: run - on, encode };
+  return PHASES.map(([name, label]) => ({ name, label, ms: times[name] }));
+}
 
 /** A bar of a call's phases, with its words for those who see no bar. */
 export function phases(of, total) {
-  const known = PHASES.map((name) => ({ name, ms: of[name] ?? 0 }));
+  const known = spent(of);
   const sum = Math.max(total ?? 0, known.reduce((all, phase) => all + phase.ms, 0));
-  const words = known.map((phase) => `${phase.name} ${ms(phase.ms)}`).join(", ");
+  const words = known.map((phase) => `${phase.label} ${ms(phase.ms)}`).join(", ");
   const parts = known.map((phase) => el("span", {
     class: phase.name, style: { width: `${sum > 0 ? (phase.ms / sum) * 100 : 0}%` },
   }));
@@ -21,8 +38,8 @@ export function phases(of, total) {
 
 /** The key to [`phases`]. */
 export function key() {
-  return el("p", { class: "keys" }, PHASES.map((name) =>
-    el("span", { class: "key" }, el("i", { class: `swatch ${name}` }), name)));
+  return el("p", { class: "keys" }, PHASES.map(([name, label]) =>
+    el("span", { class: "key" }, el("i", { class: `swatch ${name}` }), label)));
 }
 
 /** `Server-Timing` as an object of milliseconds. */
@@ -91,19 +108,23 @@ export function text(content, json = false, label = "Result") {
   return cut ? el("div", {}, pre, el("p", { class: "muted", text: `The first ${number(TEXT_MAX)} of ${number(all.length)} characters.` })) : pre;
 }
 
+/** An error that a function returned may be about what it was given, or not. */
+export const TASK_ERROR = "task-error";
+export const WHO_OF_TASK_ERROR = "You, if the value says so; else the task's author.";
+
 const WHO = { caller: "The request has to change.", task: "The task's author has to act.", gateway: "The gateway's operator has to act, or it helps to try again." };
 
 /** A problem document: what happened, where, and what to do. */
 export function problem(document) {
+  const kind = document.type?.split("/").at(-1) ?? "";
   const rows = [
-    ["Who acts", WHO[document.blame]],
+    ["Who acts", kind === TASK_ERROR ? WHO_OF_TASK_ERROR : WHO[document.blame]],
     ["Phase", document.phase],
     ["Limit", document.limit && `${document.limit.name} = ${document.limit.value}`],
     ["Place", document.pointer],
     ["Expected", document.expected],
     ["Perhaps meant", document.nearest?.join(", ")],
   ].filter(([, value]) => value);
-  const kind = document.type?.split("/").at(-1) ?? "";
   return el("div", { class: "problem" },
     el("h4", { text: document.title }),
     el("p", { class: "detail", text: document.detail }),

@@ -1,10 +1,11 @@
 // One task: its functions with a form for each, its limits and grants, its calls, where its time goes.
 
 import { ask, changes, json, state, token } from "./api.js";
-import { Bin, bytes, duration, el, mark, ms, number, percent, prose, rate, say } from "./dom.js";
+import { Bin, bytes, count, duration, el, mark, ms, number, percent, prose, rate, say } from "./dom.js";
 import { fields, told } from "./form.js";
 import { standing } from "./overview.js";
-import { key, phases, shown, text } from "./result.js";
+import { key, phases, shown, spent, TASK_ERROR, text, WHO_OF_TASK_ERROR } from "./result.js";
+import { term } from "./terms.js";
 
 /** How often a call's progress is asked for. */
 const PROGRESS_MS = 500;
@@ -15,6 +16,11 @@ const CALLS_MS = 1000;
 
 /** Calls of the list. */
 const CALLS_MAX = 12;
+
+/** Functions of the profile, the least part that one has, and how many samples make a good one. */
+const FUNCTIONS_MAX = 10;
+const PERCENT_MIN = 0.1;
+const SAMPLES_FEW = 50;
 
 /** Fills `main` with the task's page, and keeps it up to date until `bin` is emptied. */
 export function task(main, bin, name) {
@@ -42,7 +48,7 @@ export function task(main, bin, name) {
     if (description.tag === tag) return;
     tag = description.tag;
     inner.empty();
-    parts = [numbers(name), functions(description, inner), calls(name, path, inner), profile(path, inner), facts(description)];
+    parts = [numbers(name), profile(name, path, inner), functions(description, inner), calls(name, path, inner), facts(description)];
     body.replaceChildren(head(description), ...parts.map((part) => part.node));
     update();
   }
@@ -72,11 +78,14 @@ function head(of) {
 
 /** What it does now. */
 function numbers(name) {
-  const tile = (label) => {
+  const tile = ([means, label]) => {
     const value = el("dd", { class: "value", text: "–" });
-    return { value, node: el("div", { class: "tile" }, el("dt", { text: label }), value) };
+    return { value, node: el("div", { class: "tile" }, el("dt", {}, term(means, label)), value) };
   };
-  const labels = ["Calls per second", "In flight", "Failed", "Half within", "99 % within", "CPU, of all workers", "Memory, most"];
+  const labels = [
+    ["calls", "Calls per second"], ["flight", "In flight"], ["failed", "Failed"], ["p50", "p50"], ["p99", "p99"],
+    ["cpu", "CPU, of all workers"], ["memory", "Memory, most"],
+  ];
   const all = labels.map(tile);
   const update = () => {
     const of = state.tasks.get(name);
@@ -306,20 +315,22 @@ function calls(name, path, bin) {
   const body = el("tbody");
   const flying = el("ul", { class: "flying" });
   const none = el("p", { class: "muted", text: "No call has ended yet." });
-  const heads = [["Came at", "text"], ["Function", "text"], ["Outcome", "text"], ["Took"], ["Phases", "wide"], ["CPU", "wide"], ["Memory", "wide"], ["", "text"]];
+  const heads = [["Came at", "text"], ["Function", "text wide"], ["Outcome", "text"], ["Took"], ["Phases", "wide"], ["CPU", "wide"], ["Memory", "wide"], ["", "text"]];
   const table = el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table of calls" },
     el("table", { class: "data" }, el("caption", { class: "hidden", text: "Calls that have ended" }),
       el("thead", {}, el("tr", {}, heads.map(([label, kind]) => (label
         ? el("th", { scope: "col", class: kind, text: label }) : el("td", { class: kind }))))), body));
   const legend = key();
-  const node = section("Calls", flying, none, table, legend);
+  const note = el("p", { class: "muted small" });
+  const kept = opened(body);
+  const node = section("Calls", flying, none, table, kept.node, note, legend);
   let known = "";
   let asking = false;
   async function load() {
     if (asking) return;
     asking = true;
     try {
-      const { calls: live, ended } = await json(`${path}/-/calls`);
+      const { in_flight: all, calls: live, ended } = await json(`${path}/-/calls`);
       flying.replaceChildren(...live.slice(0, CALLS_MAX).map((call) => el("li", {},
         el("code", { text: call.id }), ` ${call.function} · ${ms(call.elapsed_ms)} · ${standing(call)}`,
         call.progress ? ` · ${percent(call.progress.fraction)} ${call.progress.message}` : "")));
@@ -327,11 +338,17 @@ function calls(name, path, bin) {
       const now = last.map((call) => `${call.id} ${call.started}`).join();
       table.hidden = legend.hidden = last.length === 0;
       none.hidden = last.length > 0;
-      // What is open stays open.
-      if (now === known || body.querySelector("[aria-expanded=true]")) return;
+      const cut = [
+        all > CALLS_MAX && `In flight: the oldest ${CALLS_MAX} of ${number(all)}.`,
+        ended.length > CALLS_MAX && `The last ${CALLS_MAX} of ${count(ended.length, "call")} that are kept.`,
+      ].filter(Boolean);
+      note.hidden = cut.length === 0;
+      say(note, cut.join(" "));
+      if (now === known) return;
       known = now;
       const focused = document.activeElement?.dataset?.call;
-      body.replaceChildren(...last.flatMap(record));
+      body.replaceChildren(...last.map((call) => record(call, kept)));
+      kept.mark();
       if (focused) body.querySelector(`[data-call="${CSS.escape(focused)}"]`)?.focus();
     } catch {
       // The frame tells of a connection that is gone; a token may not allow this.
@@ -357,40 +374,72 @@ function calls(name, path, bin) {
   return { node, update };
 }
 
-function record(call) {
-  const time = new Date(call.started).toLocaleTimeString();
-  const of = { queue: call.queue_ms, instantiate: call.instantiate_ms, run: call.run_ms, encode: call.encode_ms };
-  const detail = el("td", { colspan: 8 });
-  const below = el("tr", { class: "below", hidden: true }, detail);
-  const button = el("button", { type: "button", class: "plain", "aria-expanded": "false", "data-call": call.id,
-    "aria-label": `Details of call ${call.id}`, text: "Details" });
-  button.addEventListener("click", async () => {
-    const open = button.getAttribute("aria-expanded") !== "true";
-    mark(button, "aria-expanded", open);
-    below.hidden = !open;
-    if (!open) return;
-    try {
-      detail.replaceChildren(...details(await json(`calls/${encodeURIComponent(call.id)}`)));
-    } catch (error) {
-      detail.replaceChildren(el("p", { class: "wrong", text: error.message }));
+/** The id of where the details of a call are shown. */
+const KEPT = "kept-call";
+
+/** The details of one call of the table: below it, so that they do not move sideways with it. */
+function opened(body) {
+  let id = null;
+  const heading = el("h3", { tabindex: "-1" });
+  const content = el("div");
+  const node = el("div", { class: "kept", id: KEPT, hidden: true },
+    el("div", { class: "row" }, heading, el("button", { type: "button", class: "plain", text: "Close", onclick: () => toggle(id) })), content);
+  const button = (of) => body.querySelector(`[data-call="${CSS.escape(of)}"]`);
+  function show(next) {
+    id = next;
+    node.hidden = id === null;
+    for (const one of body.querySelectorAll("[data-call]")) mark(one, "aria-expanded", String(one.dataset.call === id));
+  }
+  async function toggle(of) {
+    if (of === id) {
+      show(null);
+      button(of)?.focus();
+      return;
     }
-  });
+    show(of);
+    say(heading, `Call ${of}`);
+    content.replaceChildren();
+    try {
+      const nodes = details(await json(`calls/${encodeURIComponent(of)}`));
+      if (of === id) content.replaceChildren(...nodes);
+    } catch (error) {
+      if (of === id) content.replaceChildren(el("p", { class: "wrong", text: error.message }));
+    }
+    if (of === id) heading.focus();
+  }
+  return { node, toggle, mark: () => show(id) };
+}
+
+function record(call, kept) {
+  const time = new Date(call.started).toLocaleTimeString();
+  const button = el("button", { type: "button", class: "plain", "aria-expanded": "false", "data-call": call.id,
+    "aria-controls": KEPT, "aria-label": `Details of call ${call.id}`, text: "Details", onclick: () => kept.toggle(call.id) });
   const outcome = el("span", { class: "chip", "data-tone": call.outcome === "ok" ? "good" : call.outcome === "cancelled" ? null : "bad", text: call.outcome });
-  const line = el("tr", {},
-    el("td", { class: "text", text: time }), el("td", { class: "text", text: call.function || "–" }), el("td", { class: "text" }, outcome),
-    el("td", { text: ms(call.total_ms) }), el("td", { class: "wide" }, phases(of, call.total_ms)),
+  return el("tr", {},
+    el("td", { class: "text", text: time }), el("td", { class: "text wide", text: call.function || "–" }), el("td", { class: "text" }, outcome),
+    el("td", { text: ms(call.total_ms) }), el("td", { class: "wide" }, phases(times(call), call.total_ms)),
     el("td", { class: "wide", text: ms(call.cpu_ms) }), el("td", { class: "wide", text: bytes(call.memory_bytes) }),
     el("td", { class: "text" }, button));
-  return [line, below];
+}
+
+/** Where its time went, as `Server-Timing` has it. */
+function times(call) {
+  return { queue: call.queue_ms, instantiate: call.instantiate_ms, run: call.run_ms, encode: call.encode_ms, cpu: call.cpu_ms };
 }
 
 /** What is kept of one call. */
 function details(call) {
   if (call.outcome === undefined) return [el("p", { text: "A call of the same id is in flight." })];
   const pairs = [
-    ["Call", call.id],
+    ["Function", call.function || null],
+    ["Outcome", call.outcome],
+    ["Who acts", call.outcome === TASK_ERROR ? WHO_OF_TASK_ERROR : null],
+    ["Error's value", call.outcome === TASK_ERROR ? "It is not kept: only the caller got it." : null],
     ["Version", call.version],
-    ["Queue, instantiate, run, encode", [call.queue_ms, call.instantiate_ms, call.run_ms, call.encode_ms].map(ms).join(", ")],
+    ["Took", ms(call.total_ms)],
+    ...spent(times(call)).map((phase) => [phase.label, ms(phase.ms)]),
+    ["CPU", ms(call.cpu_ms)],
+    ["Memory, most", bytes(call.memory_bytes)],
     ["Slices, preemptions, level", [call.slices, call.preemptions, call.level].join(", ")],
     ["Received, sent", `${bytes(call.received_bytes)}, ${bytes(call.sent_bytes)}`],
     ["Failed in phase", call.phase],
@@ -405,15 +454,18 @@ function details(call) {
 }
 
 /** Where its processor time goes, if the gateway tells. */
-function profile(path, bin) {
+function profile(name, path, bin) {
   const list = el("ol", { class: "profile" });
   const note = el("p", { class: "muted small" });
   const url = `${path}/-/profile`;
   // A link cannot carry a token.
-  const graph = !token() && el("p", {}, el("a", { href: `${url}?format=flamegraph`, text: "Flame graph" }));
+  const graph = !token() && el("p", { class: "small" },
+    el("a", { href: `${url}?format=flamegraph`, target: "_blank", rel: "noopener", text: "Flame graph" }), " (a new tab)");
   const node = section("Top functions by CPU", list, note, graph);
   node.hidden = true;
   let stopped = false;
+  const line = (part, label) => el("li", {}, el("span", { class: "part", text: percent(part / 100) }),
+    el("span", { class: "meter" }, el("span", { style: { width: `${part}%` } })), label);
   async function load() {
     if (stopped) return;
     try {
@@ -422,17 +474,25 @@ function profile(path, bin) {
       stopped = answer.status === 404 || answer.status === 403;
       if (!answer.ok) return;
       const told = await answer.json();
-      const top = (told.functions ?? []).slice(0, 12);
-      node.hidden = top.length === 0;
-      list.replaceChildren(...top.map((of) => {
-        const part = of.self_percent ?? 0;
-        return el("li", {}, el("span", { class: "part", text: percent(part / 100) }),
-          el("span", { class: "meter" }, el("span", { style: { width: `${part}%` } })), el("code", { text: of.name }));
-      }));
-      say(note, `${number(told.samples ?? 0)} samples of its calls.`);
+      node.hidden = told.samples_per_second_max === 0;
+      const top = told.functions.filter((of) => of.self_percent >= PERCENT_MIN).slice(0, FUNCTIONS_MAX);
+      const rest = 100 - top.reduce((sum, of) => sum + of.self_percent, 0);
+      list.replaceChildren(
+        ...top.map((of) => line(of.self_percent, el("code", { text: of.name }))),
+        ...(told.samples > 0 && rest >= PERCENT_MIN ? [line(rest, el("span", { class: "muted", text: "others" }))] : []));
+      if (graph) graph.hidden = told.samples === 0;
+      say(note, sampled(told));
     } catch {
       // Shown when it answers.
     }
+  }
+  /** What the profile is made of, or why there is none. */
+  function sampled({ samples, window_seconds: seconds, cpu_ms: cpu }) {
+    const window = `the last ${duration(seconds)}`;
+    if (samples === 0 && !(state.tasks.get(name)?.calls > 0)) return "Nothing to sample yet: it was not called.";
+    if (samples === 0) return `Too little CPU to sample: in ${window} its calls waited, or there were none.`;
+    const few = samples < SAMPLES_FEW ? `few samples (${samples}): the parts are rough` : count(samples, "sample");
+    return `${few} · ${ms(cpu)} of CPU time in ${window}`;
   }
   bin.every(LOOK_MS, load);
   load();
