@@ -145,6 +145,12 @@ try {
   if (took > LOOP_SHOWN_MS_MAX) throw new Error(`a running loop was shown after ${took} ms, expected ${LOOP_SHOWN_MS_MAX}`);
   await shows(".data td.text", "running");
   console.log(`page: a running loop was shown after ${took} ms`);
+
+  // Who takes the processors stands on top, whoever comes.
+  await page.waitForSelector("thead th[aria-sort=descending] button::-p-text(CPU)");
+  await page.waitForFunction(() => document.querySelector(".data tbody th")?.textContent === "spinner");
+  const told = await page.$eval("thead button::-p-text(CPU)", (button) => button.title);
+  if (!told.includes("10 s")) throw new Error(`the CPU's column says "${told}", expected over which time`);
   void traffic();
   if (images) await new Promise((resolve) => setTimeout(resolve, 125_000));
   else await shows(".tile .more", "failed per second");
@@ -153,6 +159,13 @@ try {
   writeFileSync(`${tasks}/broken.wat`, BROKEN);
   await shows(".failures strong", "broken.wat");
   await shows(".failures .reason", "i32.bad");
+  await shows("#trouble", "1 not loaded");
+  await page.goto(`${url}/#/tasks/sleep`);
+  await page.waitForSelector(".function form");
+  await page.click("#trouble");
+  await page.waitForFunction(() => document.activeElement?.id === "not-loaded" && location.hash === "#/");
+  const top = await page.$eval("#not-loaded", (part) => part.getBoundingClientRect().top);
+  if (top < 0 || top > 900) throw new Error(`what is not loaded is at ${top} after a click on that in the header`);
 
   // How it looks, and whether it is for everybody.
   await page.bringToFront();
@@ -172,19 +185,45 @@ try {
   await page.waitForSelector(".function form");
   if (await page.evaluate(() => document.title) !== "sleep · Unblock") throw new Error("the title does not say where one is");
 
+  // What is chosen stays chosen.
+  await page.click("#nav-overview");
+  await page.waitForSelector("thead th[aria-sort=descending] button::-p-text(Calls/s)");
+  await page.click(".data th a::-p-text(sleep)");
+  await page.waitForSelector(".function form");
+
   // What is wrong is said at its field, here and by the gateway.
+  await page.click(".function .primary");
+  await shows(".field .wrong", "is required: a number");
   await page.type(".function [name=seconds]", "soon");
   await page.click(".function .primary");
   await shows(".field .wrong", "expected a number");
   await replace(page, ".function [name=seconds]", "-1");
   await page.click(".function .primary");
-  await shows(".outcome", "400").catch(() => shows(".outcome", "422"));
+  await shows(".outcome", "422");
+  await shows(".outcome .pairs", "You, if the value says so");
+  await shows(".chip", "task-error");
+  await page.click(".data button[data-call]");
+  await shows(".kept .pairs", "only the caller got it");
+  await page.click(".kept button");
   await replace(page, ".function [name=seconds]", "0.2");
   await page.click(".function .primary");
   await shows(".outcome .result", "Awake! ");
   await shows(".chip", "ok");
-  await page.click(".data button[data-call]");
-  await page.waitForSelector(".below:not([hidden]) .pairs");
+  // A call that sleeps is seen to wait, in the bar and in words.
+  await page.waitForFunction(() => [...document.querySelectorAll("tr")].some((row) => row.querySelector(".chip")?.textContent === "ok"
+    && Number.parseFloat(row.querySelector(".off").style.width) > 80));
+  await page.click(".data tr:has(.chip[data-tone=good]) button[data-call]");
+  await shows(".kept .pairs", "off CPU");
+  await page.click("#nav-overview");
+  await shows(".waits:not([hidden])", "waits");
+
+  // Which function takes the processors.
+  await page.goto(`${url}/#/tasks/password`);
+  await shows(".profile code", "argon2");
+  await shows(".profile + .small", "CPU time in the last");
+  await page.waitForFunction(() => [...document.querySelectorAll(".profile .part")].every((part) => !/^0 %/.test(part.textContent)));
+  const [first, forms] = await page.$$eval(".profile, form", (parts) => parts.map((part) => part.className));
+  if (first !== "profile" || forms !== "") throw new Error("the profile does not stand above the forms");
 
   // A picture goes up and a smaller one comes back.
   await page.goto(`${url}/#/tasks/thumbnail`);
@@ -274,5 +313,8 @@ async function phone(page, name) {
   await shot(page, name, true);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);
   if (wide > 380) throw new Error(`on a phone ${name} is ${wide} pixels wide, expected 380`);
+  const cut = await page.$$eval(".scroll:not([hidden])", (all) => all.filter((of) => of.scrollWidth > of.clientWidth)
+    .map((of) => `${of.ariaLabel}: ${of.scrollWidth} of ${of.clientWidth}`));
+  if (cut.length > 0) throw new Error(`on a phone ${name} has tables that are cut: ${cut.join(", ")}`);
   await page.setViewport({ width: 1360, height: 1000 });
 }

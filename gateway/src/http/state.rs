@@ -242,7 +242,8 @@ fn task<'a>(name: &'a TaskName, seen: &'a Seen, whole: bool) -> Task<'a> {
         error_rate: rounded(row.error_rate),
         p50_ms: row.p50.map(ms),
         p99_ms: row.p99.map(ms),
-        cpu_share: rounded(row.cpu_share),
+        // As a percentage to the thousandth: what is busy a little is told from what is idle.
+        cpu_share: rounded(row.cpu_share * 100.0) / 100.0,
         cpu_part: row.cpu_part.map(rounded),
         memory_bytes_max: row.memory_bytes_max,
         history: whole.then_some(&seen.history),

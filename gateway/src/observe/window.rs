@@ -569,7 +569,7 @@ mod tests {
     fn what_is_in_flight_unseen_is_not_taken_for_work_of_the_moment() {
         let (mut scene, task) = (Scene::new(), figures("a"));
         let call = scene.call(&task);
-        let mut unseen = |scene: &mut Scene| {
+        let unseen = |scene: &mut Scene| {
             scene.at += INTERVAL;
             let tasks = [(&task, Kind::Component)].into_iter();
             let look = Look { at: scene.at, at_ms: 0, tasks, pool: Stats::default(), live: None };

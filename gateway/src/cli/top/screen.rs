@@ -364,7 +364,7 @@ pub fn text(state: &State) -> String {
         text.push_str(words.trim_end());
         text.push('\n');
     };
-    head(state, "").iter().for_each(|parts| line(&parts.join(BETWEEN)));
+    head(state, "").iter().flat_map(|parts| broken(parts, usize::MAX)).for_each(|words| line(&words));
     worker_lines(state, usize::MAX)
         .iter()
         .for_each(|worker| line(&format!("worker {}", worker.to_string().trim_start())));
