@@ -148,7 +148,7 @@ try {
 
   // Who takes the processors stands on top, whoever comes.
   await page.waitForSelector("thead th[aria-sort=descending] button::-p-text(CPU)");
-  await page.waitForFunction(() => document.querySelector(".data tbody th")?.textContent === "spinner");
+  await page.waitForFunction(() => document.querySelector(".data tbody th a")?.textContent === "spinner");
   const told = await page.$eval("thead button::-p-text(CPU)", (button) => button.title);
   if (!told.includes("10 s")) throw new Error(`the CPU's column says "${told}", expected over which time`);
   void traffic();
