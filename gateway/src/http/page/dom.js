@@ -86,7 +86,7 @@ export function bytes(value) {
 /** A part of one as percent. */
 export function percent(part) {
   if (part === 0) return "0 %";
-  return part < 0.001 ? "< 0.1 %" : `${number(part * 100)} %`;
+  return part < 0.001 ? "< 0.1 %" : `${tenth.format(part * 100)} %`;
 }
 
 /** "3 calls", "1 call". */
