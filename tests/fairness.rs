@@ -149,16 +149,23 @@ async fn equal_loops_share_the_processor() {
     let manifest = "[limits]\nwall = \"2s\"\ncpu = \"1m\"\n";
     let server = with_workers(1).wat("loops", LOOPS).manifest("loops", manifest).start();
     let alone = Crowd::alone();
+    let start = Instant::now();
     let callers: Vec<Caller> = (0..5).map(|_| Caller::get(&server, "/tasks/loops/endless")).collect();
+    eventually("all are in", || server.pool().permits == 5);
+    // What the first had for itself until the last came is nobody's to give back.
+    let head_start = start.elapsed().as_secs_f64() * 1e3;
     let cpu: Vec<f64> =
         callers.into_iter().map(|caller| timing(&caller.answer().to_lowercase(), "cpu")).collect();
     drop(alone);
     let mean = cpu.iter().sum::<f64>() / cpu.len() as f64;
     assert!(mean > 50.0, "the loops hardly ran: {cpu:?}");
     // Whoever was just served may be one quantum of the lowest level ahead.
-    let allowed = mean * 0.1 + 9.0;
+    let allowed = mean * 0.1 + 9.0 + head_start;
     for one in &cpu {
-        assert!((one - mean).abs() < allowed, "milliseconds of CPU time: {cpu:?}, mean {mean}");
+        assert!(
+            (one - mean).abs() < allowed,
+            "milliseconds of CPU time: {cpu:?}, mean {mean}, the last came {head_start:.0} ms after the first"
+        );
     }
 }
 

@@ -62,7 +62,8 @@ async fn what_is_not_webassembly_is_named_as_such() {
             .file("empty.wasm", b""),
     );
     refused(&server, "elf.wasm", "not WebAssembly: found the bytes 7f 45 4c 46", "wasm32-wasip2").await;
-    refused(&server, "words.wat", "not WebAssembly text", "mend the text at the line and column named").await;
+    refused(&server, "words.wat", "not WebAssembly: found \"hello\\nworld\" at the start", "wasm32-wasip2")
+        .await;
     refused(&server, "typo.wat", ":2:", "mend the text at the line and column named").await;
     refused(&server, "empty.wasm", "is empty", "copy or build it again").await;
 }
