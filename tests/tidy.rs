@@ -233,17 +233,59 @@ fn every_file_opens_by_saying_what_it_owns() {
 }
 
 #[test]
-fn every_problem_and_flag_stands_in_the_readme_or_the_docs() {
-    let texts: String = ["README.md", "docs/errors.md", "docs/flags.md"]
-        .iter()
-        .map(|file| std::fs::read_to_string(repository().join(file)).unwrap_or_default())
-        .collect();
+fn every_problem_stands_in_the_readme() {
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
     let missing: Vec<&str> = gateway::error::Kind::ALL
         .iter()
         .map(|kind| kind.slug())
-        .filter(|slug| *slug != "cancelled" && !texts.contains(&format!("`{slug}`")))
+        .filter(|slug| *slug != "cancelled" && !readme.contains(&format!("`{slug}`")))
         .collect();
     assert!(missing.is_empty(), "problems that no page explains: {missing:?}");
+}
+
+/// The tables of `docs/flags.md`, from the flags themselves.
+fn tables_of_flags() -> String {
+    let command = <gateway::config::Flags as clap::Args>::augment_args(clap::Command::new("serve"));
+    let mut tables: Vec<(&str, Vec<String>)> = Vec::new();
+    for flag in command.get_arguments() {
+        let Some(name) = flag.get_long() else { continue };
+        let value = flag.get_value_names().filter(|_| flag.get_action().takes_values());
+        let value = value.map(|names| format!(" {}", names.join(" "))).unwrap_or_default();
+        let variable = flag.get_env().map(|name| format!("`{}`", name.display())).unwrap_or_default();
+        let defaults = flag.get_default_values().iter().filter(|value| !value.is_empty());
+        let default: Vec<String> = defaults.map(|value| format!("`{}`", value.display())).collect();
+        let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
+        let (help, found) = match help.rsplit_once(" [default: ") {
+            Some((help, found)) => (help.to_owned() + ".", found.trim_end_matches(['.', ']']).to_owned()),
+            None => (help, default.join(", ")),
+        };
+        let help = help.trim_end_matches('.').replace('|', "\\|").replace('\n', " ");
+        let row = format!("| `--{name}{value}` | {variable} | {found} | {help} |\n");
+        let heading = flag.get_help_heading().unwrap_or("Options");
+        match tables.iter_mut().find(|(known, _)| *known == heading) {
+            Some((_, rows)) => rows.push(row),
+            None => tables.push((heading, vec![row])),
+        }
+    }
+    let head = "| flag | variable | default | what |\n|---|---|---|---|\n";
+    tables.iter().map(|(heading, rows)| format!("## {heading}\n\n{head}{}\n", rows.concat())).collect()
+}
+
+#[test]
+fn every_flag_stands_in_the_docs_as_it_is() {
+    const MARK: &str = "<!-- from here on written by tests/tidy.rs -->\n\n";
+    let path = repository().join("docs/flags.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (words, tables) = page.split_once(MARK).expect("the mark");
+    let wanted = tables_of_flags();
+    if std::env::var_os("UNBLOCK_WRITE_DOCS").is_some() {
+        std::fs::write(&path, format!("{words}{MARK}{}", wanted.trim_end().to_owned() + "\n")).unwrap();
+        return;
+    }
+    assert!(
+        tables.trim_end() == wanted.trim_end(),
+        "docs/flags.md does not say what the flags say; write it anew: UNBLOCK_WRITE_DOCS=1 just test every_flag"
+    );
 }
 
 /// The file that a page means by `name`: a test's, or one with unit tests.
