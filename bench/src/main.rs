@@ -51,6 +51,7 @@ Examples:
   bench                     everything, and the report in docs/
   bench quick               everything, up to 5 minutes
   bench quick b d           two rows
+  bench full n o            two rows, added to the report in docs/ as measured later
   bench check               a quick run beside the recorded ratios; fails if one fell by more than 20 %
   bench soak 5              five minutes of everything at once, then a look at what is left
   bench charts              the charts of docs/ again, from its benchmarks.csv
@@ -116,6 +117,7 @@ struct Request {
     quick: bool,
     check: bool,
     record: bool,
+    again: bool,
     rows: Vec<&'static str>,
     report: Option<PathBuf>,
     command: String,
@@ -133,6 +135,7 @@ impl Request {
             quick,
             check,
             record,
+            again: some && asked("full"),
             rows: all.filter(|name| !some || asked(name)).collect(),
             report: cli.report.clone().or_else(|| whole.then(|| folder::root().join("docs"))),
             command: format!("just bench {}", cli.words.join(" ")).trim_end().to_owned(),
@@ -148,6 +151,9 @@ impl Request {
         if let Some(folder) = &self.report {
             report::write(folder, &table, &self.command)?;
             eprintln!("bench: the report is in {}", folder.display());
+        }
+        if self.again {
+            report::again(&folder::root().join("docs"), &table, &self.rows, &self.command)?;
         }
         if self.record {
             let count = guard::record(&guard::path(), table.samples())?;

@@ -1,6 +1,6 @@
 //! What a run leaves in `docs/`: the page, its charts, and the raw data.
 //!
-//! Reads the table and knows no measuring. The page is written whole each time; nothing in it is
+//! Reads the table and knows no measuring. The page is written whole by a whole run; nothing in it is
 //! kept by hand.
 
 mod charts;
@@ -56,10 +56,54 @@ pub fn write(folder: &Path, table: &Table, command: &str) -> anyhow::Result<()> 
     std::fs::write(&path, csv::text(table.samples())?).with_context(|| format!("writing {}", path.display()))
 }
 
+/// What begins the part of the page that tells of rows which were measured again.
+const AGAIN: &str = "\n## Again: ";
+
+/// Adds some rows, measured later than the whole, to a page that is there: a part of its own at the end, in place of one of
+/// the same rows. In the raw data and in the charts they take the place of the older ones.
+pub fn again(folder: &Path, table: &Table, rows: &[&str], command: &str) -> anyhow::Result<()> {
+    let (page, raw) = (folder.join("benchmarks.md"), folder.join("benchmarks.csv"));
+    let read = |path: &Path| {
+        read_to_string(path).with_context(|| format!("reading {}; `just bench` writes it", path.display()))
+    };
+    let told = format!("Measured by `{command}`, later than what stands above.\n\n{}", table.render());
+    let written = with_part(&read(&page)?, &rows.join(", "), &told);
+    std::fs::write(&page, written).with_context(|| format!("writing {}", page.display()))?;
+    let others = read(&raw)?;
+    let others = others.lines().filter(|line| !rows.iter().any(|row| line.starts_with(&format!("{row},"))));
+    let now = csv::text(table.samples())?;
+    let text: Vec<&str> = others.chain(now.lines().skip(1)).collect();
+    std::fs::write(&raw, text.join("\n") + "\n").with_context(|| format!("writing {}", raw.display()))?;
+    redraw(folder).map(|_| ())
+}
+
+/// A page whose part on these rows says something else now.
+fn with_part(page: &str, rows: &str, told: &str) -> String {
+    let mut parts = page.split(AGAIN);
+    let whole = parts.next().unwrap_or_default();
+    let others = parts.filter(|part| part.lines().next() != Some(rows)).map(|part| format!("{AGAIN}{part}"));
+    let mut written = format!("{}\n{}", whole.trim_end(), others.collect::<String>());
+    written.push_str(&format!("{AGAIN}{rows}\n\n{told}"));
+    written
+}
+
 /// Draws the charts of a folder from its `benchmarks.csv` again. Returns how many there are.
 pub fn redraw(folder: &Path) -> anyhow::Result<usize> {
     let path = folder.join("benchmarks.csv");
     let text = read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let samples = csv::samples(&text).with_context(|| format!("reading {}", path.display()))?;
     Ok(charts::draw(&folder.join("charts"), &samples)?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_takes_the_place_of_the_one_on_the_same_rows() {
+        let page = with_part("whole\n", "n, o", "first\n");
+        assert_eq!(page, "whole\n\n## Again: n, o\n\nfirst\n");
+        let page = with_part(&with_part(&page, "p", "other\n"), "n, o", "second\n");
+        assert_eq!(page, "whole\n\n## Again: p\n\nother\n\n## Again: n, o\n\nsecond\n");
+    }
 }
