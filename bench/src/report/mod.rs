@@ -18,7 +18,8 @@ Written by the benchmark itself; `just bench` writes it anew. Everything below w
 contenders in turns (A B C A B C …), each in a process of its own, on the same cores as the load generator. A cell shows
 the median of the rounds with the least and the most of them. Ratios are taken round by round, so that both sides share
 the machine's mood. Latencies are those of an open loop: a request has an appointed time and counts from that.
-Every answer was checked. The targets are those of issue 4; a row that we lose is shown like any other.
+Every answer was checked. The targets are those of issue 4; a row that we lose is shown like any other. Parts headed
+“Again” are later runs of some rows, each by itself.
 
 ";
 
