@@ -112,7 +112,11 @@ world w {
     assert_eq!(server.get("/tasks/divide/divide?a=12&b=4").await.ok(), "3");
     let problem = server.get("/tasks/divide/divide?a=12&b=0").await.problem(422, "task-error");
     assert_eq!(problem["value"], json!({"tag": "by-zero", "val": 12}), "{problem:#}");
-    assert_eq!(problem["blame"], "task");
+    assert_eq!(
+        (&problem["blame"], &problem["phase"]),
+        (&json!("task"), &json!("run")),
+        "the function returned it"
+    );
     let problem = server.get("/tasks/divide/divide?a=12&b=5").await.problem(422, "task-error");
     assert_eq!(problem["value"], json!({"tag": "odd"}), "{problem:#}");
     assert_eq!(server.get("/tasks/divide/check?a=10").await.status, 204);
