@@ -41,5 +41,9 @@ fn config(tasks: &std::path::Path) -> Config {
     flags.tasks = tasks.to_string_lossy().into_owned();
     flags.listen = "127.0.0.1:0".to_owned();
     flags.cache = Some("off".to_owned());
+    // Whoever fuzzes is a trusted proxy, so that what proxies say is read.
+    flags.trusted_proxy = Some("127.0.0.0/8".to_owned());
+    flags.proxy_header = Some("forwarded".to_owned());
+    flags.cors_origin = Some("http://page.example".to_owned());
     Config::read(&flags).expect("settings of the fuzzer")
 }

@@ -160,6 +160,15 @@ impl http_body::Body for Inflow {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let ahead = match &self.ahead {
+            Some(Some(Ok(frame))) => frame.data_ref().map_or(0, |bytes| bytes.len() as u64),
+            _ => 0,
+        };
+        let (rest, mut hint) = (self.body.size_hint(), SizeHint::new());
+        if let Some(most) = rest.upper() {
+            hint.set_upper(most.saturating_add(ahead));
+        }
+        hint.set_lower(rest.lower().saturating_add(ahead));
+        hint
     }
 }

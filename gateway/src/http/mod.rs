@@ -17,6 +17,7 @@ mod error;
 mod etag;
 mod events;
 mod files;
+mod forwarded;
 mod h2;
 mod id;
 mod inflow;
